@@ -101,8 +101,8 @@ def called(connection: Connection, snapshot: Snapshot, symbol: SymbolLocation) -
     return [(call, resolver.resolve(call)) for call in sorted(calls, key=lambda call: call.line)]
 
 
-def uncalled(connection: Connection, snapshot: Snapshot, prefix: str) -> list[SymbolLocation]:
-    """Return functions below a path or folder that nothing calls, and no file imports by name; own code only.
+def uncalled(connection: Connection, snapshot: Snapshot, prefix: str) -> tuple[list[SymbolLocation], int]:
+    """Return own functions below a path or folder that nothing calls or imports by name, and how many it has.
 
     A function is called if a call refers to it, or may; calls in the function itself do not count.
     """
@@ -117,16 +117,17 @@ def uncalled(connection: Connection, snapshot: Snapshot, prefix: str) -> list[Sy
             SELECT DISTINCT unnest(s.calls) AS name
             FROM files f JOIN symbols s ON s.blob_id = f.blob_id WHERE {IN_SNAPSHOT})
         SELECT f.path, s.start_line AS line, s.kind, s.qualified_name AS name, s.signature, s.end_line, f.oid,
-               EXISTS (SELECT FROM called WHERE called.name = s.name) AS called
+               EXISTS (SELECT FROM called WHERE called.name = s.name) AS called,
+               EXISTS (SELECT FROM imported WHERE imported.name = s.name AND imported.path = f.path) AS imported
         FROM files f JOIN symbols s ON s.blob_id = f.blob_id
         WHERE {IN_SNAPSHOT} AND s.kind = 'function' AND NOT f.test AND NOT f.vendored AND NOT f.generated
           AND NOT f.example AND (f.path = :prefix OR :prefix = '' OR starts_with(f.path, :folder))
           AND s.name ~ '^[A-Za-z_][A-Za-z0-9_]*$' AND s.name !~ '^__.*__$'
-          AND NOT EXISTS (SELECT FROM imported WHERE imported.name = s.name AND imported.path = f.path)
         ORDER BY f.path, s.start_line
     """)
     parameters = {**snapshot.interval, "prefix": prefix, "folder": prefix.rstrip("/") + "/"}
-    rows = list(connection.execute(query, parameters))
+    functions = list(connection.execute(query, parameters))
+    rows = [row for row in functions if not row.imported]
     declarations = Declarations(connection, snapshot)
     resolver = CallResolver(declarations)
     calls = declarations.calls({lookups.short_name(row.name) for row in rows if row.called}) if rows else []
@@ -136,7 +137,8 @@ def uncalled(connection: Connection, snapshot: Snapshot, prefix: str) -> list[Sy
         for definition in resolver.resolve(call).definitions:
             if not _is_within(call, definition):
                 referred.add((definition.path, definition.line))
-    return [SymbolLocation(*row[:7]) for row in rows if (row.path, row.line) not in referred]
+    found = [SymbolLocation(*row[:7]) for row in rows if (row.path, row.line) not in referred]
+    return found, len(functions)
 
 
 def _is_within(call: Call, definition: Definition) -> bool:

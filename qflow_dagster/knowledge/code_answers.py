@@ -16,43 +16,60 @@ from qflow_dagster.knowledge.evidence import (
     count,
     listed,
 )
+from qflow_dagster.knowledge.inheritance import Inheritance
+from qflow_dagster.knowledge.lookups import SymbolLocation
 
 _RAISES = re.compile(r"\b(?:raise|throws?|rethrow|panic!?|fail with)\b", re.IGNORECASE)
 # Files that export again what they import: packages of Python, index files, modules of Rust.
 EXPORTS = re.compile(r"(?:^|/)(?:__init__\.pyi?|index\.[cm]?[jt]sx?|mod\.rs|lib\.rs)$")
+# A base that could be of more definitions than this is named without them.
+MAX_BASES = 2
 # How calls are called whose receiver has no declared type.
 POSSIBLY = "may also be called, on what has no declared type,"
 
 
 def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """Name the classes that inherit from a class, or implement an interface."""
-    name = context.subject.rpartition(".")[2]
-    rows = context.declared(lookups.types_with_base(context.connection, context.snapshot, name))
-    if not rows:
-        symbol = context.definition()
-        return f"no class of the repository inherits from {symbol.name} ({symbol.path}:{symbol.line})", [
-            context.at(symbol.path, symbol.line, symbol.signature)
-        ]
-    items = [f"{row.name} ({row.path}:{row.line})" for row in rows]
-    return f"{count(len(rows), 'type')} inherit from {name}: {listed(items)}", [
-        context.at(row.path, row.line, row.signature) for row in rows[:MAX_ROWS]
+    """Name the types that inherit from a type, or implement an interface; apart those of which it is not certain."""
+    found = Inheritance(context.connection, context.snapshot).derived(context.subject, context.meant)
+    certain, possible = context.declared(found.certain), context.declared(found.possible)
+    if context.meant:
+        symbol = context.declared(context.meant)[0]
+        name = f"{symbol.name} ({symbol.path}:{symbol.line})"
+    elif certain:
+        name = f"{context.subject}, which the repository does not define"
+    else:
+        name = context.definition().name
+    evidence = [
+        context.at(row.path, row.line, row.signature) for row in [*certain, *possible][: 2 * MAX_ROWS]
     ]
+    said = f"{count(len(certain), 'type')} inherit from {name}: {_located(certain)}"
+    if not certain:
+        said = f"no type of the repository inherits from {name}"
+        evidence += [context.at(part.path, part.line, part.signature) for part in context.meant[:1]]
+    if possible:
+        said += f"; {_located(possible)} may: a type of that name is a base, but nothing says which"
+    return said, evidence
+
+
+def _located(rows: Sequence[SymbolLocation]) -> str:
+    return listed([f"{row.name} ({row.path}:{row.line})" for row in rows])
 
 
 def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """Name the classes that a class inherits from, as its declaration says."""
-    parts = context.declared(context.meant or [context.definition()])
-    symbol = parts[0]
-    named = list(
-        dict.fromkeys(b for part in parts for b in lookups.bases_of(part.kind, part.name, part.signature))
-    )
-    evidence = [context.at(part.path, part.line, part.signature) for part in parts]
+    """Name the types that a type inherits from, as its declaration says, and where they are, if that is certain."""
+    inheritance = Inheritance(context.connection, context.snapshot)
+    parts = context.meant or (context.definition(),)
+    named = {base.name: base.definitions for part in parts for base in inheritance.bases(part)}
+    evidence = [context.at(part.path, part.line, part.signature) for part in context.declared(parts)]
+    where = f"{parts[0].name} ({evidence[0].path}:{evidence[0].line})"
     if not named:
-        return f"{symbol.name} ({symbol.path}:{symbol.line}) names no base class", evidence
-    for name in named:
-        found = lookups.symbols(context.connection, context.snapshot, name)
-        evidence += [context.at(s.path, s.line, s.signature) for s in found[:1]]
-    return f"{symbol.name} ({symbol.path}:{symbol.line}) inherits from {listed(named)}", evidence
+        return f"{where} names no base class", evidence
+    items = []
+    for name, definitions in named.items():
+        places = [f"{d.path}:{d.line}" for d in definitions]
+        items.append(f"{name} ({' or '.join(places)})" if 0 < len(places) <= MAX_BASES else name)
+        evidence += [context.at(d.path, d.line, d.signature) for d in definitions[:MAX_BASES]]
+    return f"{where} inherits from {listed(items)}", evidence
 
 
 def raised(context: QuestionContext) -> tuple[str, list[Evidence]]:

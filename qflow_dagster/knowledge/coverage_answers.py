@@ -73,28 +73,33 @@ def _naming_tests(context: QuestionContext) -> list[git_facts.Line]:
 
 
 def _by_coverage(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """Return what a coverage file of the snapshot says of the subject's lines; '' without such a file."""
+    """Return what coverage files of the snapshot say of the lines of each definition; '' without such a file."""
     paths = lookups.named(context.connection, context.snapshot, _FILES)
     if not paths:
         return "", []
     if context.file():
-        path, first, last = context.path(), 1, 10**9
+        spans = [(context.subject, context.path(), 1, 10**9)]
     else:
-        symbol = context.definition()
-        path, first, last = symbol.path, symbol.line, symbol.end_line
+        groups = callers.same(lookups.symbols(context.connection, context.snapshot, context.subject))
+        spans = [(f"{s.name} ({s.path}:{s.line})", s.path, s.line, s.end_line) for s, *_ in groups]
+    parts, evidence = [], []
     for report, content in context.texts(paths).items():
-        lines = [
-            row
-            for row in read_coverage(content)
-            if first <= row.line <= last and (row.path == path or row.path.endswith("/" + path))
-        ]
-        if lines:
-            executed = [row for row in lines if row.hits]
-            tests = sorted({test for row in executed for test in row.tests if test})
-            said = f"by {report}, tests executed {len(executed)} of {len(lines)} lines of {context.subject}"
-            said += f": {listed(tests)}" if tests else ""
-            return said, [context.at(report, 1, said)]
-    return "", []
+        rows = list(read_coverage(content))
+        for name, path, first, last in spans[: callers.MAX_DEFINITIONS]:
+            lines = [
+                row
+                for row in rows
+                if first <= row.line <= last and (row.path == path or row.path.endswith("/" + path))
+            ]
+            if lines:
+                executed = [row for row in lines if row.hits]
+                tests = sorted({test for row in executed for test in row.tests if test})
+                said = f"by {report}, tests executed {len(executed)} of {len(lines)} lines of {name}"
+                parts.append(said + (f": {listed(tests)}" if tests else ""))
+                evidence.append(context.at(report, 1, parts[-1]))
+        if parts:
+            break
+    return "; ".join(parts), evidence
 
 
 def read_coverage(content: str) -> Iterator[CoveredLine]:

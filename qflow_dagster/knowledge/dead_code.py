@@ -38,6 +38,11 @@ _ANNOTATED = ("@", "[", "#[")
 _SCRIPTS = (".sh", ".bash", ".zsh", ".ksh", ".bats")
 _EXPORTED_BY_WORD = {".rs": "pub", **dict.fromkeys((".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx"), "export")}
 
+# What no index shows, so that the answer is never certain.
+UNSEEN = (
+    "Methods are not looked at, and a name that is used elsewhere counts as a use; "
+    "calls by reflection or from outside the repository are not seen"
+)
 SAID = {
     "hidden": "likely dead",
     "visible": "public, so other projects may use them",
@@ -47,14 +52,11 @@ SAID = {
 
 def dead(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """List functions that nothing calls, imports or names: likely dead, never certain."""
-    rows = [
-        row
-        for row in callers.uncalled(context.connection, context.snapshot, context.subject)
-        if short_name(row.name).lower() not in _ENTRY_NAMES
-    ]
+    rows, functions = callers.uncalled(context.connection, context.snapshot, context.subject)
+    rows = [row for row in rows if short_name(row.name).lower() not in _ENTRY_NAMES]
     where = f" in {context.subject}" if context.subject else ""
-    if not rows:
-        raise UnansweredError(f"no function{where} lacks a call or an import, or there is no such file")
+    if not functions:
+        raise UnansweredError(f"there are no functions{where} to look at, or there is no such file or folder")
     found: list[SymbolLocation] = []
     for first in range(0, len(rows), BATCH):
         found += _unnamed(context, rows[first : first + BATCH])
@@ -63,7 +65,10 @@ def dead(context: QuestionContext) -> tuple[str, list[Evidence]]:
     first_lines = _first_lines(context, found)
     found = [row for row in found if not _is_value(row, first_lines.get(row, ("", ""))[1])][:MAX_SHOWN]
     if not found:
-        raise UnansweredError(f"every function{where} is called, imported or named as a value")
+        said = f"none found: each of {count(functions, 'function')}{where} is called, imported, named or an entry point"
+        return f"{said}. {UNSEEN}", [
+            Evidence(context.snapshot.commit_oid, context.subject or None, None, said)
+        ]
     kinds: dict[str, list[SymbolLocation]] = defaultdict(list)
     for row in found:
         kinds[_kind(row, *first_lines.get(row, ("", "")))].append(row)
@@ -74,8 +79,8 @@ def dead(context: QuestionContext) -> tuple[str, list[Evidence]]:
     ]
     shown = [row for kind in SAID for row in kinds[kind]]
     return (
-        f"neither called, imported nor named anywhere{where}: {count(len(shown), 'function')}; {'; '.join(parts)}. "
-        "Calls by reflection or from outside the repository are not seen",
+        f"neither called, imported nor named anywhere{where}: {len(shown)} of {count(functions, 'function')}; "
+        f"{'; '.join(parts)}. {UNSEEN}",
         [context.at(row.path, row.line, row.signature) for row in shown[:MAX_ROWS]],
     )
 

@@ -5,7 +5,7 @@ Belongs here: SQL, and values as the database has them. Does not belong here: wh
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -66,8 +66,8 @@ class Call(NamedTuple):
     caller_line: int
     receiver: str
     name: str
-    test: bool
     number: int
+    test: bool
 
 
 def family(language: str) -> tuple[str, ...]:
@@ -105,20 +105,35 @@ class Declarations:
         """Read the definitions of several names at once."""
         missing = [name for name in names if name not in self._definitions]
         self._definitions.update({name: [] for name in missing})
+        for found in self._read("s.name = ANY(:names)", {"names": missing}):
+            self._definitions[found.short].append(found)
+
+    def at(self, path: str, line: int) -> Definition | None:
+        """Return the outermost definition that begins at a line."""
+        return next(self._read("f.path = :path AND s.start_line = :line", {"path": path, "line": line}), None)
+
+    def naming(self, names: Sequence[str]) -> list[Definition]:
+        """Return the types of own code in whose declarations one of `names` is."""
+        condition = """s.kind = ANY(:kinds) AND NOT f.vendored
+            AND EXISTS (SELECT FROM unnest(CAST(:names AS text[])) n(name) WHERE strpos(s.signature, n.name) > 0)"""
+        return list(self._read(condition, {"kinds": [*TYPES, "module"], "names": list(names)}))
+
+    def _read(self, condition: str, parameters: dict[str, Any]) -> Iterator[Definition]:
         query = text(f"""
             SELECT f.path, s.start_line, s.kind, s.qualified_name, s.signature, s.end_line, f.oid, s.name,
                    b.language, coalesce(p.kind, 'module'), b.namespaces, f.test
             FROM symbols s JOIN files f ON f.blob_id = s.blob_id JOIN blobs b ON b.id = f.blob_id
             LEFT JOIN symbols p ON p.blob_id = s.blob_id AND p.seq = s.parent_seq
-            WHERE {IN_SNAPSHOT} AND s.seq > 0 AND s.name = ANY(:names) ORDER BY f.path, s.start_line
+            WHERE {IN_SNAPSHOT} AND s.seq > 0 AND {condition} ORDER BY f.path, s.start_line, s.seq
         """)
-        for row in self.connection.execute(query, {**self.snapshot.interval, "names": missing}):
-            found = Definition(*row)._replace(namespaces=tuple(row.namespaces))
-            self._definitions[found.short].append(found)
+        for row in self.connection.execute(query, {**self.snapshot.interval, **parameters}):
+            yield Definition(*row)._replace(namespaces=tuple(row.namespaces))
 
     def load_files(self, paths: Collection[str]) -> None:
         """Read the imports of several files at once."""
         missing = [path for path in paths if path not in self._imports]
+        if not missing:
+            return
         self._imports.update({path: [] for path in missing})
         parameters = {**self.snapshot.interval, "paths": missing}
         query = text(f"""
@@ -160,7 +175,8 @@ class Declarations:
             }
         query = text(f"""
             SELECT f.path, c.line, b.language, s.qualified_name AS caller, s.start_line, c.receiver,
-                   c.name_called, f.test OR (b.language = 'Rust' AND s.qualified_name ~ '^tests?\\.') AS test, c.number
+                   c.name_called, c.number,
+                   f.test OR (b.language = 'Rust' AND s.qualified_name ~ '(^|\\.)(tests?\\.|test_)') AS test
             FROM files f JOIN blobs b ON b.id = f.blob_id JOIN symbols s ON s.blob_id = f.blob_id
             CROSS JOIN LATERAL unnest(s.calls, s.call_receivers, s.call_lines, s.call_counts)
                 AS c(name_called, receiver, line, number)

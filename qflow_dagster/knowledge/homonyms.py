@@ -20,10 +20,11 @@ SINGLE = frozenset(
     {
         *("affected", "bases", "coupled", "dependencies", "describe", "history", "hotspot", "introduced"),
         *("members", "owner", "placement", "purpose", "raises", "relation", "rules", "similar"),
+        "subclasses",
     }
 )
 # Only types have these.
-_OF_TYPES = frozenset({"bases", "members"})
+_OF_TYPES = frozenset({"bases", "members", "subclasses"})
 # These are of two subjects, or of the place of one.
 _OF_PAIRS = frozenset({"placement", "relation"})
 

@@ -107,7 +107,9 @@ def imports_of(connection: Connection, snapshot: Snapshot, name: str) -> list[An
     """Return the files that import that name: (path, line, module)."""
     query = text(f"""
         SELECT f.path, i.line, i.module FROM files f JOIN imports i ON i.blob_id = f.blob_id
-        WHERE {IN_SNAPSHOT} AND NOT f.vendored AND :name = ANY(i.names) ORDER BY f.test, f.path LIMIT {MAX_ROWS}
+        WHERE {IN_SNAPSHOT} AND NOT f.vendored
+          AND (:name = ANY(i.names) OR (cardinality(i.names) = 0 AND right(i.module, length(:name) + 1) = '.' || :name))
+        ORDER BY f.test, f.path LIMIT {MAX_ROWS}
     """)
     return list(connection.execute(query, {**snapshot.interval, "name": name.rpartition(".")[2]}))
 
@@ -216,23 +218,6 @@ FAMILIES = (
     ("C", "C++", "Objective-C", "Objective-C++"),
     ("JavaScript", "TypeScript", "TSX", "JSX", "Vue", "Svelte"),
 )
-_TYPES = "('class', 'struct', 'interface', 'trait', 'enum', 'object', 'impl', 'module')"
-
-
-def types_with_base(connection: Connection, snapshot: Snapshot, name: str) -> list[SymbolLocation]:
-    """Return the types whose declaration names `name` after their own name: classes that inherit, implementations."""
-    query = text(f"""
-        SELECT f.path, s.start_line AS line, s.kind, s.qualified_name AS name, s.signature, s.end_line, f.oid
-        FROM symbols s JOIN files f ON f.blob_id = s.blob_id
-        WHERE {IN_SNAPSHOT} AND s.kind IN {_TYPES} AND s.name <> :name AND strpos(s.signature, :name) > 0
-        ORDER BY f.vendored, f.test, f.path, s.start_line LIMIT 1000
-    """)
-    rows = connection.execute(query, {**snapshot.interval, "name": name})
-    return [
-        symbol
-        for row in rows
-        if name in bases_of((symbol := SymbolLocation(*row)).kind, symbol.name, symbol.signature)
-    ]
 
 
 _BASE_LIST = re.compile(
@@ -244,6 +229,11 @@ _BASE_LIST = re.compile(
 
 def bases_of(kind: str, name: str, signature: str) -> list[str]:
     """Return the types that a declaration names as bases or interfaces, without their modules and parameters."""
+    return list(dict.fromkeys(base.rpartition(".")[2] for base in qualified_bases_of(kind, name, signature)))
+
+
+def qualified_bases_of(kind: str, name: str, signature: str) -> list[str]:
+    """Return the types that a declaration names as bases or interfaces, as it names them, with dots between names."""
     short = name.rpartition(".")[2]
     _, _, after = signature.partition(short)
     match = _BASE_LIST.search(signature if kind == "impl" else after)
@@ -253,7 +243,7 @@ def bases_of(kind: str, name: str, signature: str) -> list[str]:
     plain = re.sub(r"<[^<>]*>|\[[^\[\]]*\]|\([^()]*\)|\b\w+\s*=[^,]*", "", listed)
     names = re.findall(r"[A-Za-z_$][\w.$]*(?:::[\w$]+)*", plain)
     words = {"public", "private", "protected", "virtual", "extends", "implements", "with", "where", "permits"}
-    return list(dict.fromkeys(re.split(r"[.:]+", base)[-1] for base in names if base not in words))
+    return list(dict.fromkeys(re.sub(r"[.:]+", ".", base).strip(".") for base in names if base not in words))
 
 
 def code_paths(

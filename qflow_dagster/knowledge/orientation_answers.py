@@ -10,6 +10,7 @@ from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.knowledge import git_facts, graph, history_lookups, lookups
 from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, count, listed
 from qflow_dagster.knowledge.git_facts import LineCommit
+from qflow_dagster.knowledge.inheritance import Inheritance
 from qflow_dagster.knowledge.lookups import SymbolLocation
 
 # A file with at least this many symbols of a kind is where another one goes; else it goes beside the file.
@@ -135,11 +136,10 @@ def _sibling_symbols(context: QuestionContext) -> list[SymbolLocation]:
     if not found:
         return []
     symbol = found[0]
-    for base in (
-        symbol.name.rpartition(".")[2],
-        *lookups.bases_of(symbol.kind, symbol.name, symbol.signature),
-    ):
-        types = lookups.types_with_base(connection, snapshot, base)
+    inheritance = Inheritance(connection, snapshot)
+    bases = [(base.name, base.definitions) for base in inheritance.bases(symbol)]
+    for name, parts in [(symbol.name, found[:1]), *bases]:
+        types, _ = inheritance.derived(name, parts)
         if len(types) >= MIN_SIBLINGS:
             return types
     return [s for s in lookups.within(connection, snapshot, symbol.path) if s.kind == symbol.kind]

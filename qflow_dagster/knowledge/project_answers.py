@@ -122,12 +122,17 @@ def licence(context: QuestionContext) -> tuple[str, list[Evidence]]:
     paths = lookups.named(
         context.connection, context.snapshot, r"^(?:licen[cs]e|copying|unlicense)(?:[.-][^/]*)?$"
     )
-    for path, content in context.texts(paths).items():
-        for name, pattern in _LICENCES:
-            if re.search(pattern, content, re.IGNORECASE):
-                return f"the licence is {name}, by the text of {path}", [context.at(path, 1, content[:200])]
-        return f"the licence is in {path}; its text is of no usual licence", [
-            context.at(path, 1, content[:200])
+    # Those of the topmost folder: a project may be under several.
+    top = [path for path in paths if path.count("/") == paths[0].count("/")]
+    found: dict[str, tuple[str, str]] = {}
+    for path, content in context.texts(top).items():
+        names = [name for name, pattern in _LICENCES if re.search(pattern, content, re.IGNORECASE)]
+        found.setdefault(names[0] if names else "of no usual kind", (path, content))
+    if found:
+        items = [f"{name}, by the text of {path}" for name, (path, _) in found.items()]
+        several = "there are several: " if len(found) > 1 else ""
+        return f"the licence is {several}{'; '.join(items)}", [
+            context.at(path, 1, content[:200]) for path, content in found.values()
         ]
     for path, manifest in _manifests(context).items():
         project = manifest.get("project") or manifest.get("package") or manifest

@@ -33,6 +33,8 @@ _ADD = r"(?:add|put|place|create|implement|write|register|define)"
 _SHOULD = r"(?:should|do|does|can|would|must|could)"
 _KIND = r"(?:functions?|methods?|classes|types?|members?|attributes|symbols|macros|structs?)"
 _REVISION = r"[^\s,;]+"
+_PLAIN = r"[^\s,;.]+(?:\.[^\s,;.]+)*"
+_CHANGES = r"(?:changes|commits|diff|log)"
 
 PATTERNS = {
     "requirements": [
@@ -42,12 +44,14 @@ PATTERNS = {
         rf"(?: (?:of|are (?:used|needed|required) (?:by|in)|(?:does|do)) {_PROJECT})?"
         r"(?: (?:have|use|need|require|depend on))?(?: are (?:used|needed|required|there))?",
         rf"(?:does|do) {_PROJECT} (?:depend on|require|use|need) {_S}",
+        rf"(?:what are )?(?:the )?(?:third[- ]party )?(?:deps|libs|packages|libraries){_NONE}",
     ],
     "configuration": [
         rf"(?:(?:what|which)(?: are)? )?{_NONE}(?:the )?(?:environment|env) (?:variables?|vars?)"
         rf"(?: (?:are (?:read|used|there|supported)|(?:does|do|can) (?:{_PROJECT}|{_WE}) "
         r"(?:read|use|know|have|support|need|set)|exist|can be set|there are))?"
         r"(?:,? (?:with|and) (?:their |the |which )?(?:defaults?|default values?))?",
+        rf"what can (?:{_WE} configure|be configured){_NONE}",
         rf"how (?:do|can|is|are) (?:{_WE} configure {_PROJECT}|{_PROJECT} configured){_NONE}",
         rf"(?:what|which) (?:configuration|config|settings?)(?: options?| variables?)?{_NONE} "
         rf"(?:are there|exist|(?:does|do|can) (?:{_PROJECT}|{_WE}) (?:have|read|use|take|set))",
@@ -62,6 +66,8 @@ PATTERNS = {
         r"what (?:has |have )?(?:changed|is new|is different)(?: in (?P<other2>\S+))? since "
         r"(?:(?:release|version|tag) )?(?P<first4>v?\d\S*|[0-9a-f]{7,40})",
         rf"(?:which|what) commits are in (?P<last5>{_REVISION}) but not in (?P<first5>{_REVISION})",
+        r"(?:changes|commits|changelog) since (?:(?:release|version|tag) )?(?P<first7>v?\d\S*|[0-9a-f]{7,40})",
+        rf"(?:{_CHANGES} )?(?P<first8>{_PLAIN})\.\.(?P<last8>{_PLAIN})(?: {_CHANGES})?",
         r"what(?:'s| is| was) (?:new|changed|added) in (?:(?:release|version|tag) )?(?P<last6>v?\d\S*|\S+-\d+\.\S+)",
     ],
     "active": [
@@ -89,6 +95,7 @@ PATTERNS = {
         rf"beside) {_S}",
         rf"(?:where|how|in which file) {_SHOULD} {_WE} {_ADD} {_NEW}{_S}(?: to {_PROJECT})?",
         rf"where {_SHOULD} {_NEW}{_S} (?:go|belong|be added|be put)",
+        rf"where {_SHOULD} {_WE} {_ADD} (?:something|anything|code) (?:like|similar to|such as) {_S}",
     ],
     "next": [
         rf"what {_SHOULD} {_WE} (?:do|fix|improve|refactor|tackle|work on)(?: first| next)?(?: in {_S})?",
@@ -106,6 +113,7 @@ PATTERNS = {
         rf"how many (?:places|functions|callers) (?:call|use) {_S}",
         rf"(?:is|are) {_S} (?:used|called|referenced|invoked)",
         rf"does any(?:thing|body|one| code) (?:use|call|invoke) {_S}",
+        rf"(?:any(?:thing|body|one) )?(?:using|calling) {_S}",
     ],
     "relation": [
         rf"how (?:are|is|do|does) {_A} (?:and|to|with) {_O} (?:{_RELATED}|relate|connect|interact|work together|depend)"
@@ -139,10 +147,11 @@ PATTERNS = {
         rf" (?:if|when|by) (?:{_WE} )?(?:chang|modify|modif|remov|delet|touch|edit|renam|break)\w* {_S}",
         rf"what (?:breaks|happens|would break|will break|may break|could break|is affected) (?:if|when) {_S} "
         r"(?:is |are |gets )?(?:changes?|changed|removed|breaks|broken|deleted)",
-        rf"(?:impact|effects?|blast radius|consequences?) of (?:a change (?:of|to|in) |changing |"
-        rf"removing |deleting ){_S}",
+        r"(?:what (?:is|are) the )?(?:impact|effects?|blast radius|consequences?) of "
+        rf"(?:a change (?:of|to|in) |changing |removing |deleting |renaming ){_S}",
+        rf"(?:what is the )?blast radius of {_S}",
         rf"(?:is it safe to|can {_WE}|may {_WE})(?: safely)? (?:change|modify|remove|delete|edit) {_S}",
-        rf"(?:who|what) is affected by (?:a change (?:of|to|in) |changes (?:of|to|in) |changing ){_S}",
+        rf"(?:who|what) is affected by (?:(?:a change|changes) (?:of|to|in) |changing )?{_S}",
     ],
     "dependents": [
         rf"(?:who|what|{_WHICH}|how many files) (?:depends? on|imports?|includes?|requires?) {_S}",
@@ -152,6 +161,7 @@ PATTERNS = {
     ],
     "dependencies": [
         rf"(?:what|which \w+) (?:does|do) {_S} (?:depend on|imports?|include|require|need)",
+        rf"(?:what|which \w+) (?:is|are) (?:imported|included|required|needed) by {_S}",
         rf"(?:dependencies|imports|includes) of {_S}",
     ],
     "raised": [
@@ -160,12 +170,14 @@ PATTERNS = {
         rf"(?:when|where) (?:does|do) (?:it|the code|we|they) (?:raise|throw) {_S}",
     ],
     "raises": [
-        rf"(?:what|which) (?:exceptions?|errors?) (?:does|do|can|may) {_S} (?:raise|throw)",
+        rf"(?:what|which) (?:exceptions? |errors? )?(?:does|do|can|may|could|might) {_S} (?:raise|throw)",
+        rf"(?:does|do|can) {_S} (?:raise|throw)(?: anything| exceptions?| errors?)?",
         rf"(?:exceptions?|errors?) (?:of|raised by|thrown by) {_S}",
     ],
     "calls": [
         rf"what (?:does|do) {_S} (?:call|invoke)",
-        rf"(?:which|what) functions (?:does|are called by|are invoked by|do) {_S}(?: call| invoke)?",
+        rf"(?:which|what) (?:functions|methods) (?:does|are called by|are invoked by|do) {_S}(?: call| invoke)?",
+        rf"what is (?:called|invoked) by {_S}",
         rf"(?:callees|calls) of {_S}",
     ],
     "introduced": [
@@ -177,6 +189,8 @@ PATTERNS = {
         rf"since (?:which|what) (?:release|version) (?:is there|do we have|has there been) {_S}",
         rf"since when (?:is|was|does|do we have|is there) {_S}(?: there| exist| available)?",
         rf"how old is {_S}",
+        rf"when did {_WE} (?:get|add|create|introduce|write) {_S}",
+        rf"(?:which|what)? ?(?:is )?(?:the )?first (?:release|version|commit) (?:with|of|that has) {_S}",
     ],
     "history": [
         rf"(?:when was|who(?: has)?) (?:last )?{_CHANGED} {_S}(?: last| most recently)?",
@@ -185,13 +199,16 @@ PATTERNS = {
         rf"(?:git )?(?:history|changelog|log) of {_S}",
         rf"how (?:has|did) {_S} (?:changed?|evolved?)(?: over (?:the )?time)?",
         rf"(?:which|what) commits (?:changed|touched) {_S}",
+        rf"when did {_S} (?:last )?change(?: last)?",
+        rf"who (?:has )?{_CHANGED} {_S} (?:recently|lately)",
     ],
     "owner": [
         rf"who (?:knows|owns|maintains|wrote|understands|is responsible for|knows about|"
         rf"has written) {_S}(?: best| most)?",
         rf"(?:who is the )?(?:owners?|main author|maintainers?|expert|authors?|code ?owners?|"
         rf"reviewers?) (?:of|on|for) {_S}",
-        rf"who(?:m)? (?:should|can|do|could) {_WE} (?:ask|talk to|contact) about {_S}",
+        rf"who(?:m)? (?:should|can|do|could) {_WE} (?:ask|talk to|contact) (?:about|for|with) {_S}",
+        rf"who (?:can|could) help(?: {_WE}| me)? with {_S}",
         rf"who (?:can|could|should) (?:tell {_WE}|tell me|explain|review|answer questions)(?: more)?"
         rf"(?: changes (?:of|to|in)| about)? {_S}",
     ],
@@ -200,6 +217,8 @@ PATTERNS = {
         rf"(?:with|when) {_S}(?: changes?| is changed)?",
         rf"(?:what|which files) (?:is|are) coupled (?:to|with) {_S}",
         rf"what (?:else )?(?:must|should) {_WE} change (?:when|if|with) (?:{_WE} change )?{_S}",
+        rf"(?:what|which files?)(?: else)? changes? (?:when|if) {_WE} (?:change|touch|edit|modify) {_S}",
+        rf"(?:co-?changes|coupling) (?:of|with) {_S}",
     ],
     "overview": [
         r"(?P<subject>hotspots)",
@@ -238,7 +257,8 @@ PATTERNS = {
         rf"where {_IS} {_S} (?:duplicated|copied)",
     ],
     "tests": [
-        rf"(?:which|what|where) (?:are the |are )?tests? (?:covers?|cover|tests?|for|of|exercises?|call|calls) {_S}",
+        rf"(?:which|what|where) (?:are the |are )?tests? "
+        rf"(?:covers?|tests?|for|of|exercises?|calls?|hits?|runs?|uses?) {_S}",
         rf"(?:where|how) {_IS} {_S} tested",
         rf"what tests {_S}",
         rf"(?:is|are) {_S} (?:tested|covered)(?: by (?:tests?|any test))?",
@@ -255,10 +275,11 @@ PATTERNS = {
         rf"what (?:is|are) {_S}'s? (?:base class(?:es)?|parents?|superclass(?:es)?|interfaces)",
     ],
     "members": [
-        r"(?:which|what) (?:methods|functions|members|classes|attributes|symbols) "
-        rf"(?:does|do|has|are in|are there in) {_S}(?: have| define| contain)?",
-        rf"(?:what are )?(?:all )?(?:the )?(?:methods|functions|members|classes|symbols|API|interface|"
-        rf"content) (?:of|in) {_S}",
+        r"(?:which|what) (?:methods|functions|members|classes|attributes|fields|properties|symbols) "
+        rf"(?:does|do|has|are (?:there |defined |declared )?(?:in|on)) {_S}(?: have| define| contain)?",
+        r"(?:what are )?(?:all )?(?:the )?(?:methods|functions|members|classes|fields|attributes|symbols|API|"
+        rf"interface|content|everything) (?:of|in|on) {_S}",
+        rf"what(?:'s| is) (?:in|inside) (?:the )?(?:class|struct|interface|trait|enum) {_S}",
         rf"what {_IS} (?:defined|declared|contained) in {_S}",
     ],
     "subclasses": [
@@ -279,10 +300,13 @@ PATTERNS = {
         rf"(?:is|are) there (?:any )?(?:dead|unused|unreachable) (?:code|functions?)(?: in {_S})?",
         rf"(?:which|what) (?:functions?|code) (?:in {_S} )?(?:is|are) (?:dead|unused|never (?:called|used)|not used)",
         rf"(?:dead|unused) (?:code|functions?)(?: in {_S})?",
+        rf"what is (?:dead|unused|never (?:called|used)|not used)(?: in {_S})?",
     ],
     "licence": [
         r"(?P<subject>(?:(?:what|which) (?:is the )?|under (?:which|what) |the )?licen[cs]e.*)",
         rf"(?P<subject2>is {_PROJECT} .*licen[cs]ed[\s\S]*)",
+        rf"(?P<subject3>is {_PROJECT} (?:under )?(?:the )?(?:MIT|Apache|BSD|[AL]?GPL|MPL|ISC)\S*(?: licen[cs]e)?)",
+        r"(?P<subject4>what licen[cs]e.*)",
     ],
     "running": [
         r"(?P<subject>(?:(?:what|where|which) (?:is|are) )?(?:the )?(?:main )?(?:entry ?points?|main function|"
@@ -296,7 +320,7 @@ PATTERNS = {
         rf"(?P<subject>how (?:do|can|should) {_WE} (?:run|execute|start) (?:the |all |its )?tests?.*"
         rf"|how (?:do|can|should) {_WE} test {_PROJECT}"
         r"|how (?:are|to run|to execute) (?:the |all )?tests.*|(?:what|which) commands? (?:runs?|"
-        r"executes?) the tests.*)",
+        r"executes?) the tests.*|(?:what is )?the test command)",
     ],
     "purpose": [
         rf"what (?:is|are) {_S} (?:for|about|good for|used for|responsible for|there for)",
@@ -307,10 +331,12 @@ PATTERNS = {
     ],
     "describe": [
         rf"what (?:does|do) {_S} (?:do|return)",
-        rf"(?:what is )?(?:the )?(?:signature|docstring|parameters|arguments|documentation) of {_S}",
-        rf"(?:what|which) (?:arguments|parameters) (?:does|do) {_S} (?:take|have|accept|expect)",
+        r"(?:what is )?(?:the )?(?:signature|docstring|parameters|arguments|args|params|documentation|docs) "
+        rf"(?:of|for) {_S}",
+        rf"(?:what|which) (?:arguments|parameters|args|params) (?:does|do) {_S} (?:take|have|accept|expect)",
+        rf"what is {_S} doing",
         rf"how (?:does|do) {_S} work",
-        rf"(?:explain|describe) {_S}",
+        rf"(?:explain|describe) {_S}(?: to me)?",
         rf"(?:what is|what's|what are) {_S}",
     ],
 }
@@ -334,3 +360,35 @@ ASKS_FOR = re.compile(
 )
 # "where X is defined", as it stands after "tell me".
 INDIRECT = re.compile(r"^(where|when|how|why|by whom) (\S+) (is|are|was|were) (.+)$", re.IGNORECASE)
+# "where's", "whats", "who'd".
+CONTRACTED = re.compile(r"^(what|where|who|when|why|how)['\u2019]?(s|re|d) ", re.IGNORECASE)
+CONTRACTIONS = {"s": "is", "re": "are", "d": "would"}
+# What is written in another order, or short, and the question that it stands for.
+_NOUNS = (
+    r"callers|callees|usages?|users|tests?|owners?|authors?|maintainers?|history|subclasses|implementations|methods|"
+    r"members|fields|functions|base class(?:es)?|parent class(?:es)?|superclass(?:es)?|exceptions|errors|imports|"
+    r"dependencies|dependents|importers|signature|docs|documentation|parameters|arguments|args|findings|issues|problems|"
+    r"duplicates|copies|clones|definition|location|default|co-?changes|purpose"
+)
+_NO_NAMES = (
+    "which|what|whose|the|a|an|this|our|my|its|unused|dead|public|private|external|other|good|more|unit|failing|main|top|"
+    "open|third-party"
+)
+REWORDED = tuple(
+    (re.compile(pattern, re.IGNORECASE), question)
+    for pattern, question in (
+        (r"^(?:all|any) (?:of )?(?:the )?", ""),
+        (r"^(who|where|how|what) to (?=\w)", r"\1 should I "),
+        (rf"^(?!(?:{_NO_NAMES}) )(\S+?)(?:'s)?:? ({_NOUNS})$", r"\2 of \1"),
+        (r"^default of ", "what is the default of "),
+        (
+            r"^(\S+) (defined|declared|used|called|raised|thrown|read|tested|imported) where$",
+            r"where is \1 \2",
+        ),
+        (r"^(\S+) (removed|deleted|added|introduced|changed) when$", r"when was \1 \2"),
+        (r"^(\S+) (call|inherit|import|raise|depend)s?( from| on)? what$", r"what does \1 \2\3"),
+        (r"^(\S+) (?:vs\.?|and|versus) (\S+): how related$", r"how are \1 and \2 related"),
+        (r"^(\S+): ((?:what|where|who|when|how|why) .*)\bit\b", r"\2\1"),
+        (r"^(?:run|execute) (?:the )?tests how$", "how do I run the tests"),
+    )
+)

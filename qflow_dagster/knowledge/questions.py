@@ -7,7 +7,17 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from qflow_dagster.knowledge.question_patterns import ASKS_FOR, FILLERS, INDIRECT, LEADS, PATTERNS
+from qflow_dagster.knowledge.question_patterns import (
+    ASKS_FOR,
+    CONTRACTED,
+    CONTRACTIONS,
+    FILLERS,
+    INDIRECT,
+    LEADS,
+    PATTERNS,
+    REWORDED,
+)
+from qflow_dagster.safety.storable import storable_text
 
 MAX_LENGTH = 2_000
 
@@ -103,7 +113,8 @@ def parse(question: str, repository: str = "") -> ParsedQuestion:
     A question that matches no pattern is understood by its main clause, if that matches, else it is of kind `search`,
     its subject its words.
     """
-    normalized = " ".join(question.strip().rstrip("?!. ").split())[:MAX_LENGTH]
+    written = " ".join(storable_text(question).strip().rstrip("?!. ").split())[:MAX_LENGTH]
+    normalized = CONTRACTED.sub(lambda match: f"{match[1]} {CONTRACTIONS[match[2].lower()]} ", written)
     name = rf"{re.escape(repository)}(?:'s)?" if repository else r"(?!)"
     place = rf" (?:with)?in (?:the |this |our )?(?:(?:{name} )?{_CODEBASE}|{name})(?= |$)"
     plain = re.sub(place, "", normalized, flags=re.IGNORECASE)
@@ -118,7 +129,7 @@ def parse(question: str, repository: str = "") -> ParsedQuestion:
             described = clause[0].strip(" ,").lower() in ("that", "which", "whose", "where")
             if understood and (not described or _NAME_OF_CODE.search(understood.subject)):
                 return understood._replace(clause=main)
-    return ParsedQuestion("search", normalized)
+    return ParsedQuestion("search", written)
 
 
 def _wordings(question: str) -> Iterator[str]:
@@ -131,6 +142,11 @@ def _wordings(question: str) -> Iterator[str]:
         yield direct
     if (phrase := ASKS_FOR.sub("", plain)) != plain:
         yield phrase
+    reworded = plain
+    for pattern, form in REWORDED:
+        if (other := pattern.sub(form, reworded)) != reworded:
+            reworded = other
+            yield reworded
 
 
 def _match(question: str) -> ParsedQuestion | None:

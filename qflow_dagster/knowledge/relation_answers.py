@@ -4,8 +4,10 @@ Does not belong here: following the edges (`graph`).
 """
 
 from qflow_dagster.knowledge import graph, lookups
+from qflow_dagster.knowledge.declarations import Definition
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, count
 from qflow_dagster.knowledge.graph import MAX_DEPTH, Step
+from qflow_dagster.knowledge.inheritance import Inheritance
 from qflow_dagster.knowledge.lookups import SymbolLocation
 from qflow_dagster.metrics import queries as metrics
 
@@ -51,18 +53,16 @@ def _symbol(context: QuestionContext) -> SymbolLocation | None:
 def _inheritance(one: QuestionContext, two: QuestionContext) -> list[Step]:
     """Return the steps by which a type inherits from another one."""
     symbol, other = _symbol(one), _symbol(two)
-    goal = other.name.rpartition(".")[2] if other else ""
-    ways: list[tuple[SymbolLocation, list[Step]]] = [(symbol, [])] if symbol and goal else []
+    inheritance = Inheritance(one.connection, one.snapshot)
+    ways: list[tuple[SymbolLocation | Definition, list[Step]]] = [(symbol, [])] if symbol and other else []
     for _ in range(MAX_DEPTH):
         following = []
         for derived, way in ways:
-            for base in lookups.bases_of(derived.kind, derived.name, derived.signature):
-                longer = [*way, Step(derived.name, base, derived.path, derived.line)]
-                if base == goal:
+            for base in inheritance.bases(derived):
+                longer = [*way, Step(derived.name, base.name, derived.path, derived.line)]
+                if other and any((d.path, d.line) == (other.path, other.line) for d in base.definitions):
                     return longer
-                following += [
-                    (found, longer) for found in lookups.symbols(one.connection, one.snapshot, base)[:1]
-                ]
+                following += [(definition, longer) for definition in base.definitions[:1]]
         ways = following
     return []
 

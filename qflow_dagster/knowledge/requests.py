@@ -38,6 +38,7 @@ from qflow_dagster.quantumflow.rows import to_jsonb
 from qflow_dagster.registry import Queue, WorkflowTypeName
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.redaction import redact
+from qflow_dagster.safety.storable import storable_text
 
 logger = logs.logger(__name__)
 MACHINE = StateMachine(
@@ -143,7 +144,7 @@ def ask(connection: Connection, repository: str, question: str, *, source: str) 
         UsageError: the question is empty or too long.
         QflowError: the repository is not ingested.
     """
-    normalized = " ".join(question.split())
+    normalized = " ".join(storable_text(question).split())
     if not 0 < len(normalized) <= 2_000:
         raise UsageError(f"the question has {len(normalized)} characters; allowed are 1 to 2,000")
     commit = current_snapshot(connection, repository).commit_oid

@@ -17,7 +17,7 @@ from qflow_dagster.knowledge.declarations import (
     family,
     is_wildcard,
 )
-from qflow_dagster.knowledge.lookups import bases_of
+from qflow_dagster.knowledge.lookups import qualified_bases_of
 
 SCRIPTS = frozenset({"JavaScript", "TypeScript", "TSX"})
 # Languages where the parts of a type may be in several files.
@@ -73,8 +73,53 @@ class Scopes:
         """Return the types of the repository that a type inherits from."""
         return [
             base
-            for name in bases_of(declared.kind, declared.name, declared.signature)
-            for base in self.types(declared, name)
+            for name in qualified_bases_of(declared.kind, declared.name, declared.signature)
+            for base in self.base_types(declared, name)
+        ]
+
+    def base_types(self, declared: Definition, written: str) -> list[Definition]:
+        """Return the types that a declaration may mean by a base, which it may name with the module or type it is in.
+
+        Of several in its file, those in the nearest scope around the type are meant. No type is its own base.
+        """
+        *path, short = written.split(".")
+        found = self._inside(declared, path, short) if path else self.types(declared, short)
+        found = [d for d in found if (d.path, d.line) != (declared.path, declared.line)]
+        if path or any(d.path != declared.path for d in found):
+            # What is in another type is not usable without that.
+            alone = [d for d in found if not d.owner or not self.declared_types(d, d.owner)]
+            return found if path else alone or found
+        nearest = max((_common(d.scopes, declared.scopes) for d in found), default=0)
+        return [d for d in found if _common(d.scopes, declared.scopes) == nearest]
+
+    def _inside(self, declared: Definition, path: Sequence[str], short: str) -> list[Definition]:
+        """Return the types of a name that are in a type, or in a module, that a file names by a path."""
+        types = self.declared_types(declared, short)
+        owners = self.types(declared, path[-1])
+        within = [d for d in types if any(d.path == owner.path and d.owner == path[-1] for owner in owners)]
+        if within:
+            return within
+        for imported in self.declarations.imports(declared.path):
+            for local, original in bound(imported, declared.language):
+                if local in (path[0], ".".join(path)):
+                    modules = [
+                        target for target in imported.targets if is_module(target, original or path[-1])
+                    ]
+                    found = [
+                        d
+                        for target in modules or imported.targets
+                        for d in self.exported(target, short, declared.language)
+                        if d in types
+                    ]
+                    # The module may be deeper than what is imported.
+                    return found or [d for d in types if is_module(d.path, path[-1]) and imported.targets]
+        namespace = ".".join(path)
+        return [
+            d
+            for d in types
+            if d.owner == path[-1]
+            or any(f".{space.replace('::', '.')}".endswith(f".{namespace}") for space in d.namespaces)
+            or (declared.language in ("Rust", "Ruby", "Elixir") and is_module(d.path, path[-1]))
         ]
 
     def has_foreign_base(self, types: Iterable[Definition]) -> bool:
@@ -85,8 +130,8 @@ class Scopes:
             if (declared.path, declared.name) in visited:
                 continue
             visited.add((declared.path, declared.name))
-            for name in bases_of(declared.kind, declared.name, declared.signature):
-                bases = self.types(declared, name)
+            for name in qualified_bases_of(declared.kind, declared.name, declared.signature):
+                bases = self.base_types(declared, name)
                 if not bases:
                     return True
                 pending += bases
@@ -193,6 +238,12 @@ class Scopes:
             for definition in self.exported(target, name, place.language)
         ]
         return [d for d in dict.fromkeys(found) if d.language in family(place.language)]
+
+
+def _common(scopes: Sequence[str], others: Sequence[str]) -> int:
+    """Return how many scopes are around both of two definitions; -1 if the first is in one that the other is not in."""
+    shared = len(posixpath.commonprefix([list(scopes), list(others)]))
+    return shared if shared == len(scopes) else -1
 
 
 def is_member(definition: Definition, declared: Definition) -> bool:

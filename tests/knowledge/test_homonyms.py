@@ -43,6 +43,11 @@ QUESTIONS = [
     ("What does Kettle inherit from?", ["Pan"], ["definitions"]),
     ("What does Options inherit from?", ["Shared", "Other"], []),
     ("who wrote list_length?", ["c/list.c"], ["definitions"]),
+    (
+        "which tests cover clean?",
+        ["1 of 2 lines of clean (py/tea.py:9)", "2 of 2 lines of clean (py/plant.py:7)"],
+        [],
+    ),
 ]
 
 

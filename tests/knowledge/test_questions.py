@@ -1,6 +1,9 @@
 """Questions: what is asked, and about what."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -319,6 +322,23 @@ def test_what_is_understood(question: str, kind: str, subject: str) -> None:
 
 def test_what_fits_no_pattern_is_searched_for() -> None:
     assert parse("how does the server sign its session cookie").kind == "search"
+
+
+PARAPHRASES: dict[str, list[str]] = yaml.safe_load((Path(__file__).parent / "paraphrases.yaml").read_text())
+
+
+@pytest.mark.parametrize("kind", PARAPHRASES)
+def test_short_and_careless_wordings(kind: str) -> None:
+    assert {wording: parse(wording).kind for wording in PARAPHRASES[kind]} == dict.fromkeys(
+        PARAPHRASES[kind], kind
+    )
+
+
+@pytest.mark.parametrize(
+    "question", ["which functions?", "unused functions of the", "good tests", "the history"]
+)
+def test_words_are_no_names(question: str) -> None:
+    assert parse(question).kind == "search"
 
 
 @given(st.text(max_size=300))
