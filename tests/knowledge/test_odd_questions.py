@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import Engine
 
 from qflow_dagster.errors import UsageError
+from qflow_dagster.ingestion.paths import quote_path
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.knowledge import answers, index, requests
 from qflow_dagster.knowledge.evidence import NOT_KNOWN
@@ -11,12 +12,13 @@ from qflow_dagster.knowledge.questions import FORMS
 from qflow_dagster.metrics import pipeline
 from tests.ingestion.conftest import GitRepository, Ingested
 
+ODD_PATH = 'a b/it\'s "odd" %s.py'
 # An empty file, binary ones, names that are hard to quote, text that is not UTF-8, and ten languages.
 FILES: dict[str, str | bytes] = {
     "empty.py": "",
     "image.png": bytes(range(256)) * 8,
     "latin.py": b"# caf\xe9\ndef caf\xe9():\n    return 1\n",
-    'a b/it\'s "odd" %s.py': "def odd():\n    return 1\n",
+    ODD_PATH: "def odd():\n    return 1\n",
     "one.py": "def one():\n    return odd()\n",
     "two.go": "package two\n\nfunc Two() int { return 2 }\n",
     "three.rs": "fn three() -> u8 { 3 }\n",
@@ -53,7 +55,7 @@ NAMES = [
         "empty.py",
     ),
     *(
-        'a b/it\'s "odd" %s.py',
+        ODD_PATH,
         "a\0b",
         "\udcff",
         "\x1b[31m",
@@ -107,7 +109,8 @@ def test_odd_questions_are_answered_or_not_known(engine: Engine, odd: Snapshot) 
             assert answer.words
             assert (answer.understood.kind == NOT_KNOWN) <= (not answer.evidence)
         found = answers.answer(connection, odd, "where is odd defined?")
-        assert [item.path for item in found.evidence] == ['a b/it\'s "odd" %s.py']
+        # Such paths are quoted as git quotes them.
+        assert [item.path for item in found.evidence] == [quote_path(ODD_PATH.encode())]
 
 
 def test_odd_questions_are_stored(engine: Engine, odd: Snapshot) -> None:
