@@ -17,7 +17,6 @@ from qflow_dagster.knowledge.declarations import (
     Definition,
     bound,
     family,
-    is_wildcard,
 )
 from qflow_dagster.knowledge.lookups import bases_of
 from qflow_dagster.knowledge.scopes import (
@@ -82,18 +81,7 @@ class CallResolver:
 
     def prepare(self, calls: Sequence[Call]) -> None:
         """Read what is needed for many calls at once."""
-        # What a file can use without naming it is in what it includes, and in what that includes.
-        reached = level = {(call.path, call.language) for call in calls}
-        for _ in range(MAX_DEPTH):
-            self.declarations.load_files({path for path, _ in level})
-            level = {
-                (target, language)
-                for path, language in level
-                for imported in self.declarations.imports(path)
-                if is_wildcard(imported, language)
-                for target in imported.targets
-            } - reached
-            reached = reached | level
+        self.declarations.load_included({(call.path, call.language) for call in calls}, MAX_DEPTH)
         names = {call.name for call in calls}
         names |= {part for call in calls for part in re.findall(r"[\w$]+", call.receiver)}
         names |= {part for call in calls for part in re.split(r"\W+", call.caller) if part}

@@ -154,6 +154,20 @@ class Declarations:
         for path, namespaces in self.connection.execute(query, parameters):
             self._namespaces[path] = tuple(namespaces)
 
+    def load_included(self, files: Collection[tuple[str, str]], depth: int) -> None:
+        """Read the imports of files (path, language), and of what they import all of, level by level."""
+        reached = level = set(files)
+        for _ in range(depth):
+            self.load_files({path for path, _ in level})
+            level = {
+                (target, language)
+                for path, language in level
+                for imported in self.imports(path)
+                if is_wildcard(imported, language)
+                for target in imported.targets
+            } - reached
+            reached = reached | level
+
     def calls(
         self,
         names: Collection[str] | None = None,
