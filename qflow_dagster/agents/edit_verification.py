@@ -17,7 +17,7 @@ from qflow_dagster.agents import edit_commits, self_improvement
 from qflow_dagster.agents.improvement_policy import PROFILES
 from qflow_dagster.agents.tables import edits
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import embedded, matchers, rule_set
+from qflow_dagster.evolution import embedded, goal_rules, matchers, rule_set
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.execution.tables import work_items
 from qflow_dagster.generation import candidate_records, patches, remaining, validation
@@ -225,7 +225,7 @@ def revert(
 
 def rule_of(connection: Connection, row: Any) -> Rule | None:
     """Return the version of the rule that an edit is for; None if it is not in force any more."""
-    return next(
+    return goal_rules.of_id(row.rule_id) or next(
         (rule for rule in rule_set.current(connection) if rule.digest == bytes(row.rule_digest)), None
     )
 

@@ -4,6 +4,7 @@ Belongs here: the phase pseudocode and its gate. Does not belong here: what the 
 them (`sparc_changes`).
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,10 +13,11 @@ from sqlalchemy import Connection, Engine, text
 from qflow_dagster.agents import builtin_agents
 from qflow_dagster.agents.sparc_phases import AUTHOR, findings_of
 from qflow_dagster.agents.suggestion_states import OPEN_STATES
-from qflow_dagster.evolution import matchers, rule_set
+from qflow_dagster.evolution import goal_rules, matchers, rule_set
+from qflow_dagster.execution import sparc, work_items
 from qflow_dagster.execution.sparc import Gate, Goal, PhaseResult
 from qflow_dagster.generation.generators import FIX_ONLY, generators
-from qflow_dagster.generation.remaining import cognitive_bound
+from qflow_dagster.generation.remaining import reducible_bound
 from qflow_dagster.infrastructure import language_model
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.metrics import queries as metrics
@@ -28,14 +30,16 @@ def pseudocode(engine: Engine, goal: Goal) -> PhaseResult:
         finding_rows = findings_of(connection, snapshot, goal)
         found = {row["rule"] for row in finding_rows}
         items = [item for item in _items(connection, snapshot, goal) if item["rule"] in found]
+        own = _of_own_bound(connection, snapshot, goal)
         choose = builtin_agents.chooser(connection)
         worst = _worst(connection, snapshot, goal)
         rules = rule_set.by_id(rule_set.current(connection))
+        items = [*own, *items]
         existing = _existing(connection, [item["id"] for item in items])
     language = matchers.rule_language(goal.language)
     steps: list[dict[str, Any]] = []
     for item in items:
-        rule = rules.get(item["rule"])
+        rule = goal_rules.of_id(item["rule"] or "") or rules.get(item["rule"])
         if rule is None:
             continue
         why_not = {
@@ -56,13 +60,14 @@ def pseudocode(engine: Engine, goal: Goal) -> PhaseResult:
             left = list(change["sources"])
         else:
             change = None
-        lines = [row["line"] for row in finding_rows if row["rule"] == rule.id]
+        lines = item.get("lines") or [row["line"] for row in finding_rows if row["rule"] == rule.id]
         steps.append(
             {
                 "work_item": str(item["id"]),
                 "rule": rule.id,
                 "what": rule.title,
                 "lines": lines,
+                "bound": reducible_bound(rule),
                 "able": able,
                 "left": left,
                 "why_not": why_not,
@@ -76,7 +81,7 @@ def pseudocode(engine: Engine, goal: Goal) -> PhaseResult:
         key=lambda step: (
             not step["left"],
             step["existing"] is None,
-            cognitive_bound(rules[step["rule"]]) or 0,
+            step["bound"][1] if step["bound"] and step["bound"][0] == goal.target.measure else math.inf,
         )
     )
     doable = [step for step in steps if step["left"]]
@@ -198,6 +203,32 @@ def _items(connection: Connection, snapshot: Snapshot, goal: Goal) -> list[dict[
         if goal.target.measure in complexity_measures and rule.category == "maintainability"
     ]
     return [row for row in rows if row["rule"] in rules or goal.target.measure == "code_lines"]
+
+
+def _of_own_bound(connection: Connection, snapshot: Snapshot, goal: Goal) -> list[dict[str, Any]]:
+    """Return the story of the goal's own bound on a function, which needs no rule that reports the function."""
+    target = goal.target
+    rule = (
+        goal_rules.of_bound(target.measure, target.operator, target.value)
+        if target.kind == "measure" and target.function
+        else None
+    )
+    if rule is None:
+        return []
+    rows = metrics.file_metrics(connection, snapshot.repository_id, target.path)["functions"]
+    lines = [row["line"] for row in rows if row["function"] == target.function]
+    story = work_items.NewItem(
+        level="story",
+        key=sparc.story_key(goal.id),
+        title=target.description,
+        acceptance=[target.description],
+        source="plan",
+        repository_id=snapshot.repository_id,
+        rule_id=rule.id,
+        path=target.path,
+    )
+    [id_] = work_items.create(connection, [story], actor=AUTHOR)
+    return [{"id": id_, "rule": rule.id, "state": work_items.show(connection, id_)["state"], "lines": lines}]
 
 
 def _tried(goal: Goal) -> list[list[str]]:

@@ -131,12 +131,16 @@ def difference(old: str, new: str) -> list[str]:
 
 
 def _items_with_findings(connection: Connection, items: Sequence[UUID]) -> list[UUID]:
-    """Return those work items whose rule still has findings in their file, in the same order."""
+    """Return those work items whose rule still has findings in their file, in the same order.
+
+    A goal's own bound has no rows of findings: its generator sees whether there is still something to do.
+    """
     query = text("""
         SELECT i.id FROM unnest(CAST(:items AS uuid[])) WITH ORDINALITY AS listed(id, position)
         JOIN work_items i ON i.id = listed.id
-        WHERE EXISTS (SELECT FROM findings g WHERE g.repository_id = i.repository_id AND g.rule_id = i.rule_id
-                      AND g.path = i.path AND g.state IN ('open', 'reopened'))
+        WHERE i.rule_id LIKE 'goal/%' OR EXISTS (
+            SELECT FROM findings g WHERE g.repository_id = i.repository_id AND g.rule_id = i.rule_id
+            AND g.path = i.path AND g.state IN ('open', 'reopened'))
         ORDER BY listed.position
     """)
     return list(connection.scalars(query, {"items": list(items)}))

@@ -14,7 +14,7 @@ from qflow_dagster.assets.metadata import (
 )
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.execution import (
-    plan_progress,
+    plan_history,
     safe_work_planner,
     sparc_records,
     sparc_strategies,
@@ -91,7 +91,7 @@ def plan(context: dg.AssetExecutionContext, database: Database) -> dg.Materializ
     with database.engine().connect() as connection:
         snapshot = current_snapshot(connection, context.partition_key)
         tree = work_items.tree(connection, snapshot.repository_id)
-        progress = plan_progress.progress(connection, snapshot.repository_id)
+        progress = plan_history.progress(connection, snapshot.repository_id)
     lines = [
         f"{'&nbsp;' * 4 * row['depth']}{row['level']} **{markdown(row['title'])}** ({row['state']}"
         + (

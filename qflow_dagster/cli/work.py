@@ -21,7 +21,7 @@ from qflow_dagster.cli.output import (
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
-from qflow_dagster.execution import next_work, plan_progress, safe_work_planner, work_chunks, work_items
+from qflow_dagster.execution import next_work, plan_history, safe_work_planner, work_chunks, work_items
 from qflow_dagster.execution.model_classifier import classify_by_model
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import current_snapshot
@@ -145,7 +145,7 @@ def progress(repo: Repo = None, json: JsonFlag = False) -> None:
     """Count items by level and state; percentages are weighted by job size."""
     with ready_engine().connect() as connection:
         id_ = None if repo is None else repositories.find(connection, repo).id
-        rows = plan_progress.progress(connection, id_)
+        rows = plan_history.progress(connection, id_)
     print_json(rows) if json else print_rows(rows, empty="No work item.")
 
 

@@ -1,7 +1,7 @@
 """Planned work, task graphs and SPARC goals.
 
-- `work_items`: the hierarchy (theme > epic > capability > feature), its states, reading it; `plan_progress`: how far
-  the plan is
+- `work_items`: the hierarchy (theme > epic > capability > feature), its states, reading it; `plan_history`: how far
+  the plan is and how it went
 - `planned_features`: the features that findings, regressions and errors call for; `safe_work_planner`: stores and
   ranks them; `next_work`: what to do next; `work_chunks`: free text as work; `classifier`, `model_classifier`: what
   a free text requests

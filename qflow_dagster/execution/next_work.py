@@ -12,6 +12,8 @@ from sqlalchemy import Connection, text
 from qflow_dagster.execution import work_items
 from qflow_dagster.execution.wsjf import NAMES
 
+# Of equal scores, the more valuable item comes first.
+_ORDER = "{0}.wsjf DESC NULLS LAST, ({0}.inputs -> 'business_value' ->> 'value')::int DESC NULLS LAST, {0}.id"
 _NEXT = """
 SELECT i.id, i.rule_id, i.path FROM work_items i JOIN workflows w ON w.id = i.id
 LEFT JOIN workflows parent ON parent.id = i.parent_id
@@ -19,7 +21,7 @@ WHERE w.status = 'backlog' AND w.remaining_dependencies = 0
   AND (parent.id IS NULL OR parent.status NOT IN ('cancelled'))
   AND (CAST(:repository_id AS bigint) IS NULL OR i.repository_id = :repository_id)
   {condition}
-ORDER BY {first} i.wsjf DESC NULLS LAST, i.created_at, i.id LIMIT :limit
+ORDER BY {first} {order} LIMIT :limit
 FOR UPDATE OF w SKIP LOCKED
 """
 
@@ -36,7 +38,7 @@ def get_next_work(
 
     They are features, and stories that belong to no feature.
     """
-    query = text(_NEXT.format(condition=_WHOLE, first=""))
+    query = text(_NEXT.format(condition=_WHOLE, first="", order=_ORDER.format("i")))
     ids = list(connection.scalars(query, {"repository_id": repository_id, "limit": limit}))
     if claim:
         stories = connection.scalars(_STORIES, {"ids": ids}).all()
@@ -44,7 +46,7 @@ def get_next_work(
     return ids
 
 
-_WHY = text("""
+_WHY = text(f"""
 SELECT i.path, i.title, i.wsjf, i.inputs, h.rank AS hotspot, h.reason,
        (SELECT count(*) FROM work_items s JOIN workflows sw ON sw.id = s.id
         WHERE s.parent_id = i.id AND sw.finished_at IS NULL) AS stories,
@@ -53,8 +55,10 @@ SELECT i.path, i.title, i.wsjf, i.inputs, h.rank AS hotspot, h.reason,
           AND o.at > clock_timestamp() - interval '14 days') AS errors,
        (SELECT n.title FROM work_items n JOIN workflows w ON w.id = n.id
         WHERE n.id <> i.id AND n.level = i.level AND w.status = 'backlog' AND w.remaining_dependencies = 0
-          AND n.repository_id IS NOT DISTINCT FROM i.repository_id AND n.wsjf <= i.wsjf
-        ORDER BY n.wsjf DESC, n.created_at, n.id LIMIT 1) AS runner_up
+          AND n.repository_id IS NOT DISTINCT FROM i.repository_id
+          AND (coalesce(-n.wsjf, 1), coalesce(-(n.inputs -> 'business_value' ->> 'value')::int, 0), n.id)
+            > (coalesce(-i.wsjf, 1), coalesce(-(i.inputs -> 'business_value' ->> 'value')::int, 0), i.id)
+        ORDER BY {_ORDER.format("n")} LIMIT 1) AS runner_up
 FROM work_items i LEFT JOIN repositories r ON r.id = i.repository_id
 LEFT JOIN hotspots h ON h.snapshot_id = r.current_snapshot_id AND h.path = i.path
 WHERE i.id = :id
@@ -67,10 +71,11 @@ def reasoning(connection: Connection, item: UUID) -> list[str]:
     where = f"hotspot {row.hotspot} ({row.reason})" if row.hotspot else "no hotspot"
     errors = f"{row.errors} errors in two weeks" if row.errors else "no error in two weeks"
     values = {name: value["value"] for name, value in row.inputs.items()}
-    delay = sum(values.get(name, 0) for name in NAMES if name != "job_size")
-    stories = f"; {row.stories} open stories" if row.stories else ""
+    delay = {label: values.get(name, 0) for name, label in NAMES.items() if name != "job_size"}
+    stories = f"; {row.stories} open {'story' if row.stories == 1 else 'stories'}" if row.stories else ""
+    parts = " + ".join(f"{label} {value}" for label, value in delay.items())
     cost = (
-        f"cost of delay {delay}, job size {values['job_size']}"
+        f"cost of delay {sum(delay.values())} ({parts}), job size {values['job_size']}"
         if "job_size" in values
         else "no inputs of its own"
     )
@@ -116,7 +121,7 @@ def get_generatable(
     without a suggestion come before those that have had one: otherwise a few that people keep refusing would
     be tried at every commit, and nothing else.
     """
-    query = text(_NEXT.format(condition=_GENERATABLE, first=_UNTRIED_FIRST))
+    query = text(_NEXT.format(condition=_GENERATABLE, first=_UNTRIED_FIRST, order=_ORDER.format("i")))
     parameters = {
         "repository_id": repository_id,
         "limit": None,

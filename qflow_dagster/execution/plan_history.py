@@ -1,10 +1,10 @@
-"""Read how the plan went: its states by day, the age of started work, and what is planned for when.
+"""Read how far the plan is and how it went: items by state, today and by day, age of started work, what is for when.
 
 Does not belong here: drawing it (`pictures.plan`), forecasts (`iterations`).
 """
 
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -36,6 +36,20 @@ class Planned(NamedTuple):
     ends: date
     items: int
     done: int
+
+
+def progress(connection: Connection, repository_id: int | None = None) -> list[dict[str, Any]]:
+    """Count items by level and state, with their share of all job sizes of the level, in percent."""
+    query = text("""
+        SELECT i.level, w.status AS state, count(*) AS items,
+               round(100.0 * sum(size) / nullif(sum(sum(size)) OVER (PARTITION BY i.level), 0), 1)::float AS percent
+        FROM work_items i JOIN workflows w ON w.id = i.id
+        CROSS JOIN LATERAL (SELECT coalesce((i.inputs -> 'job_size' ->> 'value')::int, 1) AS size) AS s
+        WHERE CAST(:repository_id AS bigint) IS NULL OR i.repository_id = :repository_id
+        GROUP BY i.level, w.status
+        ORDER BY array_position(ARRAY['theme', 'epic', 'capability', 'feature', 'story'], i.level), items DESC
+    """)
+    return [dict(row) for row in connection.execute(query, {"repository_id": repository_id}).mappings()]
 
 
 def flow(connection: Connection, repository_id: int | None = None, *, days: int = WINDOW_DAYS) -> list[Day]:

@@ -15,7 +15,7 @@ from qflow_dagster.evolution import rule_set
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.execution import acceptance, wsjf
 from qflow_dagster.execution.wsjf import Input, Measure
-from qflow_dagster.ingestion.queries import Snapshot
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 
 # A file regressed if its cognitive complexity rose by this amount and this share since the previous snapshot.
 MIN_COMPLEXITY_INCREASE = 10
@@ -30,7 +30,7 @@ MINOR = re.compile(
 
 _GROUPS = text("""
 SELECT g.rule_id, g.path, min(g.category) AS category, count(*) AS locations, bool_and(g.fixable) AS fixable,
-       min(g.source) AS source, array_agg(DISTINCT g.symbol) AS symbols,
+       min(g.source) AS source, array_agg(DISTINCT g.symbol) AS symbols, array_agg(DISTINCT g.line) AS lines,
        (ARRAY['error', 'warning', 'info'])[min(array_position(ARRAY['error', 'warning', 'info'], g.severity))]
            AS severity,
        extract(epoch FROM clock_timestamp() - min(g.found_at)) / 86400 AS age_days,
@@ -38,19 +38,31 @@ SELECT g.rule_id, g.path, min(g.category) AS category, count(*) AS locations, bo
 FROM findings g WHERE g.repository_id = :repository_id AND g.state IN ('open', 'reopened')
 GROUP BY g.rule_id, g.path ORDER BY g.rule_id, g.path
 """)
-_MEASURES = text("""
+# The file's mean year counts a quarter of its last one, so that a quiet year does not make all files equal.
+_CHANGES = "(c.commits_365 + 0.25 * 365 * c.commits / greatest(c.age_days, 365))"
+_MEASURES = text(f"""
 WITH recent AS (
     SELECT g.suspect ->> 'path' AS path, count(*) AS errors
     FROM error_groups g JOIN error_occurrences o ON o.group_id = g.id
     WHERE g.suspect ->> 'repository' = :repository AND o.at > clock_timestamp() - interval '14 days' GROUP BY 1)
-SELECT m.path, m.code_lines, m.test, h.score AS hotspot,
-       percent_rank() OVER (ORDER BY m.fan_in) AS fan_in,
-       c.commits_90, c.commits_365, c.bug_fixes, c.bus_factor, coalesce(r.errors, 0) AS recent_errors
+SELECT m.path, m.code_lines, m.test,
+       coalesce(h.complexity_rank * {_CHANGES}
+                / nullif(max({_CHANGES}) FILTER (WHERE h.path IS NOT NULL) OVER (), 0), 0) AS heat,
+       c.commits_90, max(c.commits_90) FILTER (WHERE h.path IS NOT NULL) OVER () AS busiest_90,
+       c.bug_fixes, c.bus_factor, coalesce(r.errors, 0) AS recent_errors
 FROM file_metrics m
 LEFT JOIN hotspots h ON h.snapshot_id = m.snapshot_id AND h.path = m.path
 LEFT JOIN change_metrics c ON c.snapshot_id = m.snapshot_id AND c.path = m.path
 LEFT JOIN recent r ON r.path = m.path
 WHERE m.snapshot_id = :snapshot_id
+""")
+# The lines of the functions that have findings: what has to be read to change them.
+_FUNCTIONS = text(f"""
+SELECT f.path, s.qualified_name, max(m.code_lines) AS lines
+FROM files f JOIN symbols s ON s.blob_id = f.blob_id JOIN function_metrics m ON m.symbol_id = s.id
+WHERE {IN_SNAPSHOT} AND (f.path, s.qualified_name) IN (
+    SELECT path, symbol FROM findings WHERE repository_id = :repository AND state IN ('open', 'reopened'))
+GROUP BY f.path, s.qualified_name
 """)
 _REGRESSED_FILES = text("""
 SELECT now.path, before.cognitive AS was, now.cognitive AS is
@@ -83,6 +95,9 @@ class PlannedStory:
     path: str | None
     severity: str
     locations: int = 1
+    lines: Sequence[int] = ()
+    # The functions around its locations; None: the whole file.
+    symbols: Sequence[str] | None = None
     age_days: float = 0.0
     fixable: bool = False
     errors: int = 0
@@ -108,7 +123,10 @@ class PlannedFeature:
     @property
     def title(self) -> str:
         """The title of its story; of several, the location and the most severe one."""
-        first = min(self.stories, key=lambda story: (_rank(story.category), -story.locations, story.key))
+        first = min(
+            self.stories,
+            key=lambda s: (-wsjf.SEVERITY.get(s.severity, 0), _rank(s.category), -s.locations, s.key),
+        )
         if len(self.stories) == 1:
             return first.title
         return f"{self.location}: {first.title.split(': ')[0]}, and {len(self.stories) - 1} more"
@@ -128,6 +146,10 @@ def planned_features(connection: Connection, snapshot: Snapshot) -> list[Planned
     """Return the features that the findings, measures and errors of a repository call for, with their inputs."""
     parameters = {"snapshot_id": snapshot.id, "repository": snapshot.repository}
     measured = {row["path"]: dict(row) for row in connection.execute(_MEASURES, parameters).mappings()}
+    interval = {**snapshot.interval, "repository": snapshot.repository_id}
+    for path, name, lines in connection.execute(_FUNCTIONS, interval):
+        if path in measured:
+            measured[path].setdefault("of_functions", {})[name] = lines
     features: dict[str, PlannedFeature] = {}
     for story in [*_of_findings(connection, snapshot), *_of_regressions(connection, snapshot)]:
         location = story.path or story.title
@@ -168,23 +190,36 @@ def _measures(
     found = MINOR.search(m.get("path", ""))
     minor = "a test" if m.get("test") else f"below {found[1]}/" if found else ""
     severity = min((story.severity for story in stories), key=list(wsjf.SEVERITY).index)
-    return {
-        "business_value": wsjf.business_value(
-            m.get("hotspot"), m.get("fan_in"), m.get("recent_errors", 0), minor
-        ),
+    delay = {
+        "business_value": wsjf.business_value(m.get("heat"), severity, m.get("recent_errors", 0)),
         "time_criticality": wsjf.time_criticality(
             m.get("commits_90"),
-            m.get("commits_365"),
+            m.get("busiest_90") or 0,
+            severity,
             max(story.age_days for story in stories),
             sum(story.errors for story in stories),
         ),
         "risk_reduction": wsjf.risk_reduction(severity, m.get("bug_fixes"), m.get("bus_factor")),
-        "job_size": wsjf.job_size(
-            sum(story.locations for story in stories),
-            m.get("code_lines"),
-            all(story.fixable for story in stories),
-        ),
     }
+    # Several rules that find the same lines are work at one location.
+    locations = len({line for story in stories for line in story.lines}) or len(stories)
+    size = wsjf.job_size(locations, _lines_to_read(m, stories), all(story.fixable for story in stories))
+    return {**{name: value and value.of_role(minor) for name, value in delay.items()}, "job_size": size}
+
+
+def _whole_file(rule: Rule | None, symbols: Sequence[str]) -> bool:
+    """Return whether a rule's findings are about a file as a whole: about its measures, or about its top level's."""
+    metric = rule.matcher.metric if rule is not None else None
+    return metric is not None and (metric.of == "file" or "" in symbols)
+
+
+def _lines_to_read(measured: Mapping[str, Any], stories: Sequence[PlannedStory]) -> int | None:
+    """Return the lines of the functions that a change is about; of the file, if it is about the whole file."""
+    if any(story.symbols is None for story in stories):
+        return measured.get("code_lines")
+    of_functions = measured.get("of_functions", {})
+    names = {name for story in stories for name in story.symbols or ()}
+    return sum(of_functions.get(name, 0) for name in names) if measured else None
 
 
 def _of_findings(connection: Connection, snapshot: Snapshot) -> list[PlannedStory]:
@@ -211,6 +246,8 @@ def _of_findings(connection: Connection, snapshot: Snapshot) -> list[PlannedStor
                 path=row.path,
                 severity=row.severity,
                 locations=row.locations,
+                lines=row.lines,
+                symbols=None if _whole_file(rule, row.symbols) else row.symbols,
                 age_days=float(row.age_days),
                 fixable=row.fixable,
             )

@@ -325,6 +325,11 @@ def release(connection: Connection, goal: Goal, reason: str, *, met: bool, actor
         if connection.scalar(status) == "in_progress":
             to = "done" if met else "backlog"
             work_items.move(connection, [goal.work_item_id], to, actor=actor, data={"reason": reason})
+    own = select(workflows.c.id).where(
+        workflows.c.key == story_key(goal.id), workflows.c.finished_at.is_(None)
+    )
+    stories = connection.scalars(own.with_for_update()).all()
+    work_items.move(connection, stories, "done" if met else "cancelled", actor=actor, data={"reason": reason})
 
 
 def _record(connection: Connection, goal: UUID, success: bool) -> None:
@@ -356,6 +361,11 @@ def resume(connection: Connection, id_: UUID, phase: str, *, actor: str, reason:
             raise UsageError(f"{phase} builds on {before}, which was never done")
     transition(connection, [id_], "working", actor=actor, data={"phase": phase, "reason": reason})
     _begin(connection, id_, phase, 1)
+
+
+def story_key(goal: UUID) -> str:
+    """Return the key of the story that stands for the bound of a goal itself, where no finding does."""
+    return f"goal:{goal}"
 
 
 def abandon(connection: Connection, id_: UUID, *, actor: str, reason: str) -> None:

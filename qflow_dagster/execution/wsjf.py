@@ -22,8 +22,8 @@ NAMES = {
     "job_size": "job size",
 }
 SEVERITY = {"error": 7, "warning": 4, "info": 1}
-# Lines of code that a person reads in an hour; a job of size 1 is about an hour.
-LINES_PER_SIZE = 200
+# Lines of code that a person reads in an hour.
+LINES_PER_HOUR = 200
 # Changes of tests, examples and benchmarks are worth less than those of what users run.
 MINOR_ROLE = 0.25
 
@@ -33,6 +33,12 @@ class Measure(NamedTuple):
 
     value: float
     formula: str
+
+    def of_role(self, minor: str) -> "Measure":
+        """Return what it is worth in a file that users do not run: a test, an example (`minor` says which)."""
+        return (
+            Measure(MINOR_ROLE * self.value, f"{MINOR_ROLE} [{minor}] x ({self.formula})") if minor else self
+        )
 
 
 @dataclass(frozen=True)
@@ -91,43 +97,40 @@ def _describe(score_input: Mapping[str, Any] | None) -> str:
     return f"{score_input['value']}  ({score_input['source']}: {score_input['formula']})"
 
 
-def business_value(
-    hotspot: float | None, fan_in: float | None, recent_errors: int = 0, minor: str = ""
-) -> Measure | None:
-    """Return the value by how central the file is (hotspot score, fan-in rank) and its errors of the last weeks.
+def business_value(heat: float | None, severity: str, recent_errors: int = 0) -> Measure | None:
+    """Return the value by how much of the project's work is in the file, what is found, and its errors of two weeks.
 
-    `minor` says what the file is if it is not what users run: a test, an example.
+    `heat` is 0 to 1: the file's changes relative to the most changed file's, times its rank by complexity; None: the
+    file is not measured. What is merely informed of is worth a seventh of an error, however hot the file.
     """
-    if hotspot is None and fan_in is None:
+    if heat is None or severity not in SEVERITY:
         return None
-    share = max(hotspot or 0.0, (fan_in or 0.0) / 2)
+    share = SEVERITY[severity] / SEVERITY["error"]
     errors = min(1.0, recent_errors / 10)
-    factor = MINOR_ROLE if minor else 1.0
-    role = f"{MINOR_ROLE} [{minor}] x " if minor else ""
     return Measure(
-        factor * (1 + 9 * share + 10 * errors),
-        f"{role}(1 + 9 x max(hotspot score {_number(hotspot)}, fan-in rank {_number(fan_in)} / 2) "
-        f"+ 10 x errors of two weeks {errors:.2f} [{recent_errors}])",
+        share * (1 + 19 * heat) + 20 * errors,
+        f"{share:.2f} [{severity}] x (1 + 19 x heat {heat:.2f}) "
+        f"+ 20 x errors of two weeks {errors:.2f} [{recent_errors}]",
     )
 
 
 def time_criticality(
-    commits_90: int | None, commits_365: int | None, age_days: float | None, errors: int = 0
+    commits_90: int | None, busiest_90: int, severity: str, age_days: float | None, errors: int = 0
 ) -> Measure | None:
-    """Return the urgency by the file's recent changes, the age of the finding, and the errors it causes.
+    """Return the urgency by the file's changes of 90 days relative to the busiest hotspot's, age of finding, errors.
 
-    The trend is the last 90 days' share of the year's commits, full at a half; the age is full
-    at 90 days.
+    The age is full at 90 days; changes and age count by the severity of what is found.
     """
-    if commits_365 is None or commits_90 is None or age_days is None:
+    if commits_90 is None or age_days is None or severity not in SEVERITY:
         return None
-    trend = min(1.0, 2 * commits_90 / commits_365) if commits_365 else 0.0
+    share = SEVERITY[severity] / SEVERITY["error"]
+    trend = min(1.0, commits_90 / busiest_90) if busiest_90 else 0.0
     age = min(1.0, age_days / 90)
     failing = min(1.0, errors / 10)
     return Measure(
-        1 + 9 * (0.5 * trend + 0.25 * age + 0.25 * failing),
-        f"1 + 9 x (0.5 x trend {trend:.2f} [{commits_90} of {commits_365} commits in 90 days] "
-        f"+ 0.25 x age {age:.2f} [{age_days:.0f} days] + 0.25 x errors {failing:.2f} [{errors}])",
+        1 + 9 * (share * (0.5 * trend + 0.25 * age) + 0.25 * failing),
+        f"1 + 9 x ({share:.2f} [{severity}] x (0.5 x changes {trend:.2f} [{commits_90} of {busiest_90} in 90 days] "
+        f"+ 0.25 x age {age:.2f} [{age_days:.0f} days]) + 0.25 x errors {failing:.2f} [{errors}])",
     )
 
 
@@ -144,37 +147,52 @@ def risk_reduction(severity: str, bug_fixes: int | None, bus_factor: int | None)
     )
 
 
-def job_size(locations: int, code_lines: int | None, fixable: bool) -> Measure | None:
-    """Return the size by the number of findings, the length of the file, and whether a fix is available.
+def job_size(locations: int, lines: int | None, fixable: bool) -> Measure | None:
+    """Return the size by the number of locations, the lines of the functions around them, and whether a fix exists.
 
-    Review, tests and release cost 1 however small the change is.
+    Review, tests and release cost 1 however small the change is. Locations and lines count by their doublings: of a
+    large job a lead takes a slice.
     """
-    if code_lines is None:
+    if lines is None:
         return None
-    reading_hours = code_lines / LINES_PER_SIZE
-    effort = 1 + math.log2(locations + 1) + reading_hours * (0.25 if fixable else 1.0) + (0 if fixable else 2)
+    reading = math.log2(1 + lines / LINES_PER_HOUR)
+    effort = 1 + math.log2(locations + 1) + reading * (0.25 if fixable else 1.0) + (0 if fixable else 2)
     fix = "fix available: 0.25" if fixable else "no fix available: 2 + 1"
     return Measure(
-        effort, f"1 + log2({locations} locations + 1) + {fix} x {code_lines} lines / {LINES_PER_SIZE}"
+        effort,
+        f"1 + log2({locations} locations + 1) + {fix} x log2(1 + {lines} lines to read / {LINES_PER_HOUR})",
     )
 
 
 def relative(column: Sequence[Measure | None]) -> list[Input | None]:
-    """Return the inputs of one column: each measure relative to the smallest one, nearest on the scale."""
+    """Return the inputs of one column: each measure relative to the smallest one, nearest on the scale.
+
+    If the largest is more than 20 times the smallest, they are spread from 1 to 20 instead: the largest differ too.
+    """
     values = [measure.value for measure in column if measure is not None]
     if not values:
         return [None] * len(column)
-    smallest = max(min(values), 1e-9)
+    smallest, largest = max(min(values), 1e-9), max(values)
+    spread = largest > SCALE[-1] * smallest
     inputs: list[Input | None] = []
     for measure in column:
         if measure is None:
             inputs.append(None)
             continue
-        ratio = measure.value / smallest
-        value = min(SCALE, key=lambda step: (abs(step - ratio), step))
-        formula = f"{measure.formula} = {measure.value:.1f}, {ratio:.1f} times the smallest ({smallest:.1f})"
+        if spread:
+            ratio = 1 + (SCALE[-1] - 1) * (measure.value - smallest) / (largest - smallest)
+            place = f"{ratio:.1f} between the smallest ({smallest:.1f}) and the largest ({largest:.1f})"
+        else:
+            ratio = measure.value / smallest
+            place = f"{ratio:.1f} times the smallest ({smallest:.1f})"
+        value = _nearest(ratio)
+        formula = f"{measure.formula} = {measure.value:.1f}, {place}"
         inputs.append(Input(value, "derived", formula))
     return inputs
+
+
+def _nearest(ratio: float) -> int:
+    return min(SCALE, key=lambda step: (abs(step - ratio), step))
 
 
 def of_text(
@@ -183,7 +201,7 @@ def of_text(
     """Return the inputs of an item that a text asks for, by what the text states; a default where it states nothing."""
     value = _PRIORITIES.get(priority or "", 3)
     urgency = 2 if days_left is None else next((step for days, step in _DAYS if days_left <= days), 3)
-    size = _SIZES[level] if points is None else min(SCALE, key=lambda step: (abs(step - points), step))
+    size = _SIZES[level] if points is None else _nearest(points)
     risk = 5 if bug else 2
     return {
         "business_value": _by_text(value, f"priority {priority}" if priority else "no priority stated: 3"),
@@ -207,7 +225,3 @@ _SIZES = {"story": 3, "feature": 8, "capability": 13, "epic": 20, "theme": 20}
 
 def _by_text(value: int, formula: str) -> Input:
     return Input(value, "text", formula)
-
-
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.2f}"

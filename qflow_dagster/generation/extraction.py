@@ -55,10 +55,29 @@ def functions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef, ast.ClassDef 
             yield from ((method, node) for method in node.body if isinstance(method, ast.FunctionDef))
 
 
-def regions(function: ast.FunctionDef) -> list[Region]:
-    """Return the regions of a function that have branches, those with most of them first."""
-    found = list(_regions(function.body, (), ()))
+def regions(function: ast.FunctionDef, *, by_lines: bool = False) -> list[Region]:
+    """Return the regions of a function that have branches, those with most of them first; or all, the longest first."""
+    found = [*_regions(function.body, (), ()), *_sections(function)]
+    if by_lines:
+        return sorted(found, key=lambda region: region.first - region.last)
     return sorted((region for region in found if region.weight), key=lambda region: -region.weight)
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text, each with its end; not as `splitlines`, which ends lines where Python does not."""
+    return [f"{line}\n" for line in text.removesuffix("\n").split("\n")]
+
+
+def _sections(function: ast.FunctionDef) -> Iterator[Region]:
+    """Yield the statements of a function's body between empty lines or comments: what its author wrote as a section."""
+    body = function.body
+    start = 1 if ast.get_docstring(function, clean=False) is not None else 0
+    for position in range(start + 1, len(body) + 1):
+        if position < len(body) and body[position].lineno == (body[position - 1].end_lineno or 0) + 1:
+            continue
+        if start < position - 1 and (start or position < len(body)):
+            yield Region(body[start:position], (), ((body, start),))
+        start = position
 
 
 def _regions(
@@ -95,8 +114,7 @@ def extract(
     if interface is None:
         return None
     parameters, results, exits = interface
-    # Not `splitlines`, which ends lines at more characters than Python does.
-    lines = [f"{line}\n" for line in text.removesuffix("\n").split("\n")]
+    lines = lines_of(text)
     indent = lines[region.first - 1][: region.statements[0].col_offset]
     body = lines[region.first - 1 : region.last]
     last = max(region.statements, key=lambda statement: statement.end_lineno or 0)

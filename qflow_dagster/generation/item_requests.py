@@ -4,15 +4,17 @@ Does not belong here: calling generators (`proposing`), in what order (`orchestr
 """
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import embedded, matchers, rule_evolver, rule_set, trust
+from qflow_dagster.evolution import embedded, goal_rules, matchers, rule_evolver, rule_set, trust
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation.generators.protocol import Request
+from qflow_dagster.generation.remaining import measures_in
 from qflow_dagster.ingestion import trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 
@@ -72,24 +74,10 @@ def request_for(
         language, content = inner.code.language, inner.code.text
     else:
         inner = None
-    findings = connection.execute(
-        text("""
-            SELECT g.line, g.message FROM findings g
-            WHERE g.repository_id = :repository_id AND g.rule_id = :rule AND g.path = :path
-              AND g.state IN ('open', 'reopened') AND (NOT :on_trial OR EXISTS (
-                  SELECT FROM rule_matches m JOIN rule_versions v ON v.id = m.rule_version_id
-                  WHERE m.blob_id = :blob AND v.digest = :digest AND m.line = g.line))
-            ORDER BY g.line
-        """),
-        {
-            "repository_id": row.repository_id,
-            "rule": rule.id,
-            "path": row.path,
-            "blob": blob.id,
-            "digest": rule.digest,
-            "on_trial": rule.status == "trial",
-        },
-    ).all()
+    findings: Sequence[tuple[int, str]] = [
+        *_of_goal(rule, content, language),
+        *_stored(connection, rule, row.repository_id, row.path, blob.id),
+    ]
     if not findings and rule.status == "trial":
         return None, f"version {rule.version} of the rule, on trial, has no finding here"
     return Request(
@@ -100,12 +88,50 @@ def request_for(
         text=content,
         rule=rule,
         target=target,
-        findings=tuple((finding.line, finding.message) for finding in findings),
+        findings=tuple(findings),
         embedded=inner,
     ), ""
 
 
+def _of_goal(rule: Rule, content: str, language: str) -> list[tuple[int, str]]:
+    """Return (line, message) of the functions that miss the bound of a goal: they have no stored findings."""
+    if goal_rules.of_id(rule.id) is None or rule.matcher.metric is None:
+        return []
+    [condition] = rule.matcher.metric.conditions()
+    return [
+        (line, f"{name}: {condition.measure} {measures[condition.measure]:g}")
+        for name, line, measures in measures_in(content, matchers.LANGUAGES.get(language, ""))
+        if condition.holds(measures)
+    ]
+
+
+def _stored(
+    connection: Connection, rule: Rule, repository_id: int, path: str, blob_id: int
+) -> list[tuple[int, str]]:
+    rows = connection.execute(
+        text("""
+            SELECT g.line, g.message FROM findings g
+            WHERE g.repository_id = :repository_id AND g.rule_id = :rule AND g.path = :path
+              AND g.state IN ('open', 'reopened') AND (NOT :on_trial OR EXISTS (
+                  SELECT FROM rule_matches m JOIN rule_versions v ON v.id = m.rule_version_id
+                  WHERE m.blob_id = :blob AND v.digest = :digest AND m.line = g.line))
+            ORDER BY g.line
+        """),
+        {
+            "repository_id": repository_id,
+            "rule": rule.id,
+            "path": path,
+            "blob": blob_id,
+            "digest": rule.digest,
+            "on_trial": rule.status == "trial",
+        },
+    )
+    return [(row.line, row.message) for row in rows]
+
+
 def _version(connection: Connection, rule_id: str, digest: bytes | None) -> Rule | None:
+    if (rule := goal_rules.of_id(rule_id)) is not None:
+        return rule
     rules = rule_set.current(connection)
     versions = [rule for rule in rules if rule.id == rule_id and digest in (None, rule.digest)]
     if len(versions) < 2:

@@ -9,6 +9,8 @@ from qflow_dagster.evolution.examples import matches_in
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.ingestion.facts import BlobFacts, SymbolFact
 
+# What extracting functions lowers; where a rule bounds several, the first.
+REDUCIBLE = ("cognitive", "cyclomatic", "nesting", "code_lines")
 TEXT_MEASURES = ("cognitive", "cyclomatic", "nesting", "parameters", "code_lines")
 
 
@@ -36,13 +38,13 @@ def count_findings(rule: Rule, text: str, path: str, language: str, facts: BlobF
     return sum(all(condition.holds(measures) for condition in conditions) for measures in functions)
 
 
-def cognitive_bound(rule: Rule) -> float | None:
-    """Return the cognitive complexity above which the rule finds a function; None: it is about something else."""
+def reducible_bound(rule: Rule) -> tuple[str, float] | None:
+    """Return the measure of a function that a rule bounds and that smaller functions lower, and its bound."""
     metric = rule.matcher.metric
     if metric is None or metric.of != "function":
         return None
-    conditions = [c for c in metric.conditions() if c.measure == "cognitive" and c.operator == ">"]
-    return conditions[0].value if conditions else None
+    bounds = {c.measure: c.value for c in metric.conditions() if c.operator == ">"}
+    return next(((measure, bounds[measure]) for measure in REDUCIBLE if measure in bounds), None)
 
 
 def measures_in(text: str, language: str) -> list[tuple[str, int, dict[str, float]]]:

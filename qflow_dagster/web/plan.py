@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from qflow_dagster.execution import plan_progress, work_items
+from qflow_dagster.execution import plan_history, work_items
 from qflow_dagster.ingestion import queries
 from qflow_dagster.web.pages import (
     PAGE_ROWS,
@@ -38,7 +38,7 @@ def plan(request: Request, connection: Connection) -> Response:
         Section(title="Next", rows=item_rows(items), empty="No item is open."),
         Section(
             title="Progress",
-            rows=plan_progress.progress(connection, snapshot.repository_id),
+            rows=plan_history.progress(connection, snapshot.repository_id),
             empty="No plan yet.",
         ),
     ]

@@ -14,7 +14,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from qflow_dagster.agents import agent_program, coordination, edit_verification, sparc_changes
+from qflow_dagster.agents import (
+    agent_program,
+    coordination,
+    edit_verification,
+    self_improvement,
+    sparc_changes,
+)
 from qflow_dagster.agents.coordination import Capability
 from qflow_dagster.agents.sparc_phases import risks
 from qflow_dagster.errors import QflowError, UsageError
@@ -196,6 +202,66 @@ def test_a_goal_on_complexity_is_reached_without_a_model(loop: Loop) -> None:
     assert work(loop).met == 1
 
 
+def test_the_bound_of_a_goal_decides_where_no_rule_reports_a_function(loop: Loop) -> None:
+    # Below 15, so that no rule finds it, and its neighbour is above the bound as well.
+    other = "\n\ndef other(a, b):\n" + "".join(f"    if a > {n} and b:\n        a += {n}\n" for n in range(6))
+    code = BELOW + other + "    return a\n"
+    loop.repository.commit({"a.py": code, "b.py": "x = 1\n"})
+    loop.find()
+    loop.plan()
+    assert loop.open() == []
+    goal = begin(loop, repository="project", description="cognitive complexity of chosen below 6")
+    work(loop)
+    found = {one["phase"]: one for one in shown(loop.engine, goal)["phases"]}
+    [step] = found["pseudocode"]["data"]["steps"]
+    assert (step["rule"], step["able"]) == ("goal/cognitive-above-5", ["extract-function"])
+    assert found["refinement"]["verdict"] == "accepted", found["refinement"]["artifact"]
+    [suggestion] = loop.waiting()
+    with loop.engine.connect() as connection:
+        after = self_improvement.show(connection, suggestion["id"])["patch"]
+    assert "def other" not in after.replace("@@", "\n").splitlines()
+    loop.approve(suggestion)
+    loop.apply()
+    edit_verification.verify_applied(loop.engine)
+    work(loop)
+    loop.repository.git("merge", "--quiet", "--ff-only", suggestion["branch"])
+    loop.find()
+    assert work(loop).met == 1
+    with loop.engine.connect() as connection:
+        [story] = work_items.find(connection, level="story", state="all")
+    assert (story["title"], story["state"]) == ("cognitive of chosen (a.py) < 6", "done")
+
+
+def test_the_story_of_a_goal_that_is_abandoned_leaves_the_plan(loop: Loop) -> None:
+    loop.repository.commit({"a.py": BELOW})
+    loop.find()
+    loop.plan()
+    goal = begin(
+        loop,
+        repository="project",
+        description="number of parameters of chosen below 2".replace("number of ", ""),
+    )
+    work(loop)
+    assert shown(loop.engine, goal)["state"] == "needs_person"
+    with loop.engine.begin() as connection:
+        sparc.abandon(connection, goal, actor="ada", reason="it is fine")
+        assert [row["state"] for row in work_items.find(connection, level="story", state="all")] == [
+            "cancelled"
+        ]
+
+
+BELOW = """def chosen(rows, limit):
+    total = 0
+    for row in rows:
+        if row:
+            if row > limit:
+                total += row
+            elif row < 0:
+                total -= row
+    if total > limit:
+        return limit
+    return total
+"""
 FIXER = """
 import difflib, json, sys
 task = json.load(sys.stdin)["task"]

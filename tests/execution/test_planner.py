@@ -45,7 +45,7 @@ def test_findings_become_the_hierarchy_with_scores_that_explain_themselves(loop:
         where, what, after = next_work.reasoning(connection, first["id"])
     assert where.startswith(f"where: {first['path']}: ")
     assert where.endswith(", no error in two weeks")
-    assert f"WSJF {first['wsjf']:.2f}; 1 open stories" in what
+    assert f"WSJF {first['wsjf']:.2f}; 1 open story" in what
     assert after.startswith("then: ")
     assert lines[-1].startswith("WSJF = (")
     assert lines[-1].endswith(f"= {first['wsjf']:.2f}")

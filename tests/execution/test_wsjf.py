@@ -43,11 +43,11 @@ def test_what_is_missing_is_missing(name: str) -> None:
 
 
 @given(
-    SHARES, SHARES, COUNTS, COUNTS, st.floats(0, 5_000), st.integers(0, 1_000), st.integers(1, 500), COUNTS
+    SHARES, COUNTS, COUNTS, COUNTS, st.floats(0, 5_000), st.integers(0, 1_000), st.integers(1, 500), COUNTS
 )
 def test_derived_inputs_are_in_range_or_missing(
-    hotspot: float | None,
-    fan_in: float | None,
+    heat: float | None,
+    busiest: int | None,
     recent: int | None,
     year: int | None,
     age: float,
@@ -56,13 +56,15 @@ def test_derived_inputs_are_in_range_or_missing(
     lines: int | None,
 ) -> None:
     derived = [
-        wsjf.business_value(hotspot, fan_in),
-        wsjf.time_criticality(recent, year, age, errors),
+        wsjf.business_value(heat, "warning", errors),
+        wsjf.time_criticality(recent, max(busiest or 0, recent or 0), "info", age, errors),
         wsjf.risk_reduction("warning", recent, year),
         wsjf.job_size(places, lines, True),
     ]
     assert all(one is None or one.value > 0 for one in derived)
-    assert (derived[0] is None) == (hotspot is None and fan_in is None)
+    assert (derived[0] is None) == (heat is None)
+    assert (derived[1] is None) == (recent is None)
+    assert derived[1] is None or derived[1].value <= 10
     assert (derived[3] is None) == (lines is None)
 
 
@@ -81,14 +83,32 @@ def test_the_smallest_of_each_column_is_one_and_a_larger_measure_is_never_less(
 
 
 def test_a_hotspot_comes_before_a_small_fix_of_a_benchmark_folder() -> None:
-    hotspot = wsjf.business_value(0.9, 0.8)
-    benchmark = wsjf.business_value(0.05, 0.5, minor="below benchmarks/")
+    hotspot = wsjf.business_value(0.9, "warning")
+    found = wsjf.business_value(0.05, "error")
+    assert found is not None
+    benchmark = found.of_role("below benchmarks/")
+    assert benchmark.value == wsjf.MINOR_ROLE * found.value
     large, small = wsjf.job_size(3, 900, False), wsjf.job_size(1, 40, True)
     values, sizes = wsjf.relative([hotspot, benchmark]), wsjf.relative([large, small])
     scores = [
         v.value / s.value for v, s in zip(values, sizes, strict=True) if v is not None and s is not None
     ]
     assert scores[0] > scores[1]
+
+
+def test_what_is_merely_informed_of_is_worth_little_however_hot_the_file() -> None:
+    hot = wsjf.business_value(1.0, "info")
+    warned = wsjf.business_value(0.25, "warning")
+    failing = wsjf.business_value(0.0, "info", recent_errors=10)
+    assert hot is not None
+    assert warned is not None
+    assert failing is not None
+    assert hot.value < warned.value < failing.value
+
+
+def test_a_wide_column_is_spread_so_that_its_largest_differ() -> None:
+    column = [wsjf.Measure(value, "f") for value in (0.1, 5.0, 10.0)]
+    assert [one.value for one in wsjf.relative(column) if one] == [1, 8, 20]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Lowers the complexity of Python functions by extracting parts of them into functions of their own."""
+"""Lowers the complexity and the length of Python functions by extracting parts of them into functions of their own."""
 
 import ast
 import re
@@ -7,74 +7,92 @@ from collections.abc import Iterable
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import extraction
 from qflow_dagster.generation.generators.protocol import Proposal, Request
-from qflow_dagster.generation.remaining import cognitive_bound, measures_in
+from qflow_dagster.generation.remaining import measures_in, reducible_bound
 
-MEASURE = "cognitive"
 MAX_EXTRACTIONS = 12
 # Regions that are measured for each extraction.
 MAX_REGIONS = 30
 
 
 class ExtractFunction:
-    """Extracts regions of a function until its cognitive complexity, and that of each part, is within the bound."""
+    """Extracts regions of a function until the measure that is bounded, of it and of each part, is within the bound."""
 
     name = "extract-function"
     isolated = True
     cost = 0.0
 
     def fits(self, rule: Rule, language: str) -> bool:
-        """Return whether the rule bounds the cognitive complexity of functions, and the file is Python."""
-        return language == "python" and cognitive_bound(rule) is not None
+        """Return whether the rule bounds what extracting lowers, and the file is Python."""
+        return language == "python" and reducible_bound(rule) is not None
 
     def generate(self, request: Request) -> Iterable[Proposal]:
         """Yield one proposal for the functions found, or none where the bound cannot be reached."""
-        bound = cognitive_bound(request.rule)
-        if bound is None or request.embedded is not None:
+        found = reducible_bound(request.rule)
+        if found is None or request.embedded is not None:
             return
+        measure, bound = found
         text = request.text
         lines = {line for line, _ in request.findings}
         names = [
-            name for name, value, line in _functions(text) if value > bound and (not lines or line in lines)
+            name
+            for name, value, line in _functions(text, measure)
+            if value > bound and (not lines or line in lines)
         ]
         for name in names:
-            text = lowered(text, name, bound) or text
+            text = lowered(text, name, bound, measure) or text
         if text != request.text:
             yield Proposal(contents={request.path: text}, note="extracted functions")
 
 
-def lowered(text: str, name: str, bound: float) -> str | None:
+def lowered(text: str, name: str, bound: float, measure: str = "cognitive") -> str | None:
     """Return a module in which a function and what was extracted from it are within the bound; None: not reached."""
-    work, made = [name], 0
-    while work:
-        current = work[-1]
-        values = {function: value for function, value, _ in _functions(text)}
-        if values.get(current, 0.0) <= bound:
-            work.pop()
-            continue
-        step = _best(text, current, bound) if made < MAX_EXTRACTIONS else None
-        if step is None:
-            return None
-        text, helper = step
-        made += 1
-        work.insert(0, helper)
-    return text
-
-
-def _best(text: str, name: str, bound: float) -> tuple[str, str] | None:
-    """Return the module after the best extraction from a function, and the name of the new function."""
-    tree = ast.parse(text)
-    found = next(((f, o) for f, o in extraction.functions(tree) if _qualified(f, o) == name), None)
+    found = _find(text, name)
     if found is None:
         return None
     function, owner = found
-    before = next(value for other, value, _ in _functions(text) if other == name)
+    # Only the function is read again after each extraction, in a module of its own.
+    lines = extraction.lines_of(text)
+    first = min([function.lineno, *(decorator.lineno for decorator in function.decorator_list)]) - 1
+    head = [f"class {owner.name}:\n"] if owner is not None else []
+    part = _lowered("".join([*head, *lines[first : function.end_lineno]]), name, bound, measure, text)
+    if part is None:
+        return None
+    return "".join(
+        [*lines[:first], *extraction.lines_of(part)[len(head) :], *lines[function.end_lineno or 0 :]]
+    )
+
+
+def _lowered(part: str, name: str, bound: float, measure: str, module: str) -> str | None:
+    work, made = [name], 0
+    while work:
+        current = work[-1]
+        values = {function: value for function, value, _ in _functions(part, measure)}
+        if values.get(current, 0.0) <= bound:
+            work.pop()
+            continue
+        step = _best(part, current, bound, measure, module) if made < MAX_EXTRACTIONS else None
+        if step is None:
+            return None
+        part, helper = step
+        made += 1
+        work.insert(0, helper)
+    return part
+
+
+def _best(text: str, name: str, bound: float, measure: str, module: str) -> tuple[str, str] | None:
+    """Return the text after the best extraction from a function, and the name of the new function."""
+    found = _find(text, name)
+    if found is None:
+        return None
+    function, owner = found
+    before = next(value for other, value, _ in _functions(text, measure) if other == name)
     best: tuple[tuple[float, float], str, str] | None = None
-    for region in extraction.regions(function)[:MAX_REGIONS]:
-        helper = _free_name(text, function.name, region)
+    for region in extraction.regions(function, by_lines=measure == "code_lines")[:MAX_REGIONS]:
+        helper = _free_name(text + module, function.name, region)
         after = extraction.extract(text, function, owner, region, helper)
         if after is None:
             continue
-        values = {other: value for other, value, _ in _functions(after)}
+        values = {other: value for other, value, _ in _functions(after, measure)}
         own = f"{owner.name}.{helper}" if owner is not None else helper
         if own not in values or values.get(name, before) >= before or values[own] >= before:
             continue
@@ -83,6 +101,13 @@ def _best(text: str, name: str, bound: float) -> tuple[str, str] | None:
         if best is None or rank < best[0]:
             best = (rank, after, own)
     return (best[1], best[2]) if best is not None else None
+
+
+def _find(text: str, name: str) -> tuple[ast.FunctionDef, ast.ClassDef | None] | None:
+    return next(
+        ((f, owner) for f, owner in extraction.functions(ast.parse(text)) if _qualified(f, owner) == name),
+        None,
+    )
 
 
 def _free_name(text: str, function: str, region: extraction.Region) -> str:
@@ -101,9 +126,9 @@ def _free_name(text: str, function: str, region: extraction.Region) -> str:
     return name
 
 
-def _functions(text: str) -> list[tuple[str, float, int]]:
-    """Return (qualified name, cognitive complexity, first line) of each function of a module."""
-    return [(name, measures[MEASURE], line) for name, line, measures in measures_in(text, "Python")]
+def _functions(text: str, measure: str) -> list[tuple[str, float, int]]:
+    """Return (qualified name, measure, first line) of each function of a module."""
+    return [(name, measures.get(measure, 0.0), line) for name, line, measures in measures_in(text, "Python")]
 
 
 def _qualified(function: ast.FunctionDef, owner: ast.ClassDef | None) -> str:

@@ -1,0 +1,48 @@
+"""Rules made of a goal's own bound: a measure of a function is above it, whether or not a rule of a pack reports that.
+
+Such a rule is in no pack and has no row: it follows from its id, such as `goal/cognitive-above-14`. Does not belong
+here: goals (`execution.sparc`), changes that lower a measure (`generation.generators`).
+"""
+
+import math
+import re
+from functools import cache
+
+from qflow_dagster.evolution.rules import RULE, Rule
+
+MEASURES = ("cognitive", "cyclomatic", "nesting", "parameters", "code_lines")
+_ID = re.compile(r"goal/(?P<measure>[a-z-]+)-above-(?P<bound>[0-9]{1,6})")
+
+
+def of_bound(measure: str, operator: str, value: float) -> Rule | None:
+    """Return the rule that finds a function whose measure misses a bound from above; None: it is no such bound."""
+    if measure not in MEASURES or operator not in ("<", "<="):
+        return None
+    bound = math.ceil(value) - 1 if operator == "<" else math.floor(value)
+    return of_id(f"goal/{measure.replace('_', '-')}-above-{bound}") if bound >= 0 else None
+
+
+@cache
+def of_id(rule_id: str) -> Rule | None:
+    """Return the rule of an id; None: the id is that of another rule."""
+    match = _ID.fullmatch(rule_id)
+    measure = match["measure"].replace("-", "_") if match else ""
+    if match is None or measure not in MEASURES:
+        return None
+    bound = int(match["bound"])
+    return RULE.validate_python(
+        {
+            "id": rule_id,
+            "title": f"A function whose {measure.replace('_', ' ')} is above {bound}",
+            "rationale": "A goal states this bound.",
+            "language": "any",
+            "category": "maintainability",
+            "severity": "info",
+            "matcher": {"metric": {"of": "function", "where": [f"{measure} > {bound}"]}},
+            "examples": [{"bad": {measure: bound + 1}, "good": {measure: bound}}],
+            "source": "a goal",
+            "confidence": 0.7,
+            "owner": "team:platform",
+            "pack": "goals",
+        }
+    )
