@@ -175,8 +175,9 @@ def _other_functions(candidate: Candidate, function: str) -> list[str]:
 
 def _generators_to_call(engine: Engine, goal: Goal, step: dict[str, Any]) -> list[str]:
     """Return the generators to call in this round, of those that are left for the step."""
-    left: list[str] = step["left"]
-    order = sparc_strategies.named(goal.strategy).order
+    strategy = sparc_strategies.named(goal.strategy)
+    order = strategy.order
+    left: list[str] = [name for name in step["left"] if name in strategy.generators] or step["left"]
     if order == "all":
         return left
     by_name = generators()

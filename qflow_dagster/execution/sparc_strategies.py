@@ -32,6 +32,8 @@ class Strategy(NamedTuple):
     goal_types: Sequence[str] = ("finding", "metric", "text")
     # Languages it is for; empty means all.
     languages: Sequence[str] = ()
+    # The generators it calls first, where they can do the step and have not tried; empty means all.
+    generators: Sequence[str] = ()
 
 
 STRATEGIES = (
@@ -45,6 +47,18 @@ STRATEGIES = (
         "medium",
     ),
     Strategy("most-trusted-first", "One generator per round, the best record first.", "most_trusted", "high"),
+    *(
+        Strategy(name, description, "all", "high", ("metric",), ("Python",), (generator,))
+        for name, description, generator in (
+            ("flatten", "Conditions are inverted; no function is added.", "guard-clauses"),
+            ("extract", "Parts of the function become functions.", "extract-function"),
+            (
+                "flatten-then-extract",
+                "Conditions are inverted, then parts of what is left become functions.",
+                "flatten-and-extract",
+            ),
+        )
+    ),
 )
 
 

@@ -161,7 +161,7 @@ def _interface(
         return None
     if any(isinstance(node, ast.Name) and node.id in _FRAME_NAMES for node in nodes):
         return None
-    if any(_over_lines(node) for node in nodes) or _leaves_loop(region.statements):
+    if any(over_lines(node) for node in nodes) or _leaves_loop(region.statements):
         return None
     declared = {
         name
@@ -252,7 +252,8 @@ def _is_generator(function: ast.FunctionDef) -> bool:
     return any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(function))
 
 
-def _over_lines(node: ast.AST) -> bool:
+def over_lines(node: ast.AST) -> bool:
+    """Return whether a node is a string over several lines, whose lines cannot be indented otherwise."""
     return (
         isinstance(node, ast.JoinedStr)
         or (isinstance(node, ast.Constant) and isinstance(node.value, str | bytes))

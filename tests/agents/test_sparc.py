@@ -187,7 +187,12 @@ def test_a_goal_on_complexity_is_reached_without_a_model(loop: Loop) -> None:
     loop.repository.commit({"a.py": TOTALS.replace("\ndef totals", "def totals", 1), "b.py": "x = 1\n"})
     loop.find()
     loop.plan()
-    goal = begin(loop, repository="project", description="cognitive complexity of totals below 16")
+    goal = begin(
+        loop,
+        repository="project",
+        description="cognitive complexity of totals below 16",
+        strategy="extract",
+    )
     work(loop)
     found = {one["phase"]: one for one in shown(loop.engine, goal)["phases"]}
     assert found["refinement"]["author"] == "extract-function"
@@ -210,11 +215,12 @@ def test_the_bound_of_a_goal_decides_where_no_rule_reports_a_function(loop: Loop
     loop.find()
     loop.plan()
     assert loop.open() == []
-    goal = begin(loop, repository="project", description="cognitive complexity of chosen below 6")
+    description = "cognitive complexity of chosen below 6"
+    goal = begin(loop, repository="project", description=description, strategy="extract")
     work(loop)
     found = {one["phase"]: one for one in shown(loop.engine, goal)["phases"]}
     [step] = found["pseudocode"]["data"]["steps"]
-    assert (step["rule"], step["able"]) == ("goal/cognitive-above-5", ["extract-function"])
+    assert (step["rule"], step["able"]) == ("goal/cognitive-above-5", list(generators.ON_REQUEST))
     assert found["refinement"]["verdict"] == "accepted", found["refinement"]["artifact"]
     [suggestion] = loop.waiting()
     with loop.engine.connect() as connection:
@@ -230,6 +236,27 @@ def test_the_bound_of_a_goal_decides_where_no_rule_reports_a_function(loop: Loop
     with loop.engine.connect() as connection:
         [story] = work_items.find(connection, level="story", state="all")
     assert (story["title"], story["state"]) == ("cognitive of chosen (a.py) < 6", "done")
+
+
+def test_strategies_do_different_work_with_different_results(loop: Loop) -> None:
+    loop.repository.commit({"a.py": BELOW, "b.py": "x = 1\n"})
+    loop.find()
+    loop.plan()
+    patches = {}
+    for strategy in ("flatten", "extract", "flatten-then-extract"):
+        description = "cognitive complexity of chosen below 8"
+        goal = begin(loop, repository="project", description=description, strategy=strategy)
+        work(loop)
+        phase = next(one for one in shown(loop.engine, goal)["phases"] if one["phase"] == "refinement")
+        assert phase["verdict"] == "accepted", phase["artifact"]
+        patches[phase["author"]] = phase["data"]["patch"]
+        with loop.engine.begin() as connection:
+            sparc.abandon(connection, goal, actor="ada", reason="the next strategy")
+    assert list(patches) == list(generators.ON_REQUEST)
+    assert "continue" in patches["guard-clauses"]
+    assert "+def _chosen" not in patches["guard-clauses"]
+    assert "continue" not in patches["extract-function"]
+    assert "+def _chosen" in patches["extract-function"]
 
 
 def test_the_story_of_a_goal_that_is_abandoned_leaves_the_plan(loop: Loop) -> None:

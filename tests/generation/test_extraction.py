@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from qflow_dagster.generation import extraction
+from qflow_dagster.generation import extraction, guard_clauses
 from qflow_dagster.generation.generators.extract_function import lowered
 from qflow_dagster.generation.remaining import measures_in
 
@@ -116,6 +116,109 @@ def test_every_extraction_that_is_made_keeps_what_a_function_returns_and_raises(
             assert outcomes(reached, calls) == expected
             assert all(measures["cognitive"] <= bound for _, _, measures in measures_in(reached, "Python"))
     assert lowered(text, name, 8) is not None
+
+
+def inversions(text: str) -> list[str]:
+    """Every text after one inversion, two, and so on."""
+    found = [
+        after
+        for function, _ in extraction.functions(ast.parse(text))
+        for after in guard_clauses.flattened(text, function)
+    ]
+    return [*found, *(later for after in found for later in inversions(after))]
+
+
+def test_every_inversion_keeps_what_a_function_returns_and_raises() -> None:
+    calls = [
+        ("totals", (rows, 3, *rest), {"strict": strict})
+        for rows in ROWS
+        for rest in ((), ("a", "b"))
+        for strict in (0, 1)
+    ]
+    made = [(TOTALS, after, calls) for after in inversions(TOTALS)]
+    made += [(METHOD, after, [("price", ([1, 5, 4, -5, -4, 0, 9],), {})]) for after in inversions(METHOD)]
+    made += [
+        (SEARCH, after, [("search", (n,), {}) for n in (-1, 0, 1, 4, 9)]) for after in inversions(SEARCH)
+    ]
+    for before, after, these in made:
+        assert outcomes(after, these) == outcomes(before, these), after
+    assert {before for before, _, _ in made} == {TOTALS, METHOD, SEARCH}
+    flat = lowered(SEARCH, "search", 21, invert=True, extract=False)
+    assert flat is not None
+    assert "        if not (i % 2 == 0):\n            continue\n        # Even.\n        for j" in flat
+    assert "if not ((item or None) is None):" in flat
+
+
+SEARCH = """
+def search(n):
+    \"\"\"Search
+    in two lines.\"\"\"
+    seen = []
+    for i in range(n):
+        if i % 2 == 0:
+            # Even.
+            for j in range(i):
+                if j not in seen:
+                    if j > 1:
+                        seen.append(j)
+                    else:
+                        seen.append(-j)
+    if not seen:
+        return None
+    else:
+        if n > 5:
+            seen.reverse()
+        for item in seen:
+            if (item or None) is None:
+                if n > 3:
+                    return "zero", seen
+    return seen
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        # What ends another statement does not end the function.
+        "    with a:\n        if b:\n            if a: b()\n    return 1\n",
+        "    if a:\n        if b:\n            if a: b()\n    else:\n        b()\n    c()\n",
+        # A comment, a string over lines, a condition over lines, an elif.
+        "    if a:  # because\n        if b: c()\n",
+        '    if a:\n        if b: c("""\n    x""")\n',
+        "    if (a\n            and b):\n        if b: c()\n",
+        "    if a:\n        c()\n    elif b:\n        if c: a()\n",
+        "    if a:\n        return 1\n    # Otherwise.\n    else:\n        c()\n    d()\n",
+        "    if a:\n        return 1\n    elif b:\n        c()\n    d()\n",
+        # Nothing is gained.
+        "    if a:\n        b()\n",
+    ],
+)
+def test_an_inversion_that_would_change_something_is_not_made(body: str) -> None:
+    assert inversions(f"def f(a, b, c, d):\n{body}") == []
+
+
+def test_a_negation_is_exact() -> None:
+    text = "def f(a, b):\n    if {0}:\n        if b:\n            b()\n"
+    for condition, negated in (
+        ("a", "not a"),
+        ("not a", "a"),
+        ("a is None", "a is not None"),
+        ("a not in b", "a in b"),
+        ("a == b", "not (a == b)"),
+        ("(a or b) is None", "not ((a or b) is None)"),
+        ("a and b", "not (a and b)"),
+        ("0 < a < b", "not (0 < a < b)"),
+    ):
+        [after, *_] = inversions(text.replace("{0}", condition))
+        assert f"    if {negated}:\n        return\n    if b:\n        b()\n" in after
+
+
+def test_a_section_between_comments_becomes_a_function() -> None:
+    text = 'def f(a):\n    """Do."""\n    b = a + 1\n    c = b * 2\n    # Then.\n    d = c + a\n    e = d - 1\n\n    return e, b\n'
+    after = lowered(text, "f", 5, "code_lines")
+    assert after is not None
+    assert outcomes(after, [("f", (3,), {})]) == [(10, 4)]
+    assert all(measures["code_lines"] <= 5 for _, _, measures in measures_in(after, "Python"))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ GROUP = "qflow_dagster.generators"
 # These only carry out a rule's own fix: they have nothing to propose for a finding without one.
 FIX_ONLY = ("rule-fix", "ruff-fix", "codemod")
 # Called for a goal only: a change of this size is proposed on request.
-ON_REQUEST = ("extract-function",)
+ON_REQUEST = ("guard-clauses", "extract-function", "flatten-and-extract")
 
 
 def fixable_rules() -> list[str]:
@@ -66,7 +66,9 @@ def installed() -> dict[str, Generator]:
         rule_fix.RuleFix(),
         ruff_fix.RuffFix(),
         codemod.Codemod(),
-        extract_function.ExtractFunction(),
+        extract_function.SmallerFunctions("guard-clauses", invert=True, extract=False),
+        extract_function.SmallerFunctions("extract-function", invert=False, extract=True),
+        extract_function.SmallerFunctions("flatten-and-extract", invert=True, extract=True),
         language_model.LanguageModel(),
     ):
         by_name[builtin.name] = builtin

@@ -1,4 +1,4 @@
-"""Lowers the complexity and the length of Python functions by extracting parts of them into functions of their own."""
+"""Lowers the complexity and the length of Python functions: conditions are inverted, parts become functions."""
 
 import ast
 import re
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import extraction
 from qflow_dagster.generation.generators.protocol import Proposal, Request
+from qflow_dagster.generation.guard_clauses import flattened
 from qflow_dagster.generation.remaining import measures_in, reducible_bound
 
 MAX_EXTRACTIONS = 12
@@ -14,12 +15,16 @@ MAX_EXTRACTIONS = 12
 MAX_REGIONS = 30
 
 
-class ExtractFunction:
-    """Extracts regions of a function until the measure that is bounded, of it and of each part, is within the bound."""
+class SmallerFunctions:
+    """Changes a function until the measure that is bounded, of it and of what is extracted, is within the bound."""
 
-    name = "extract-function"
     isolated = True
     cost = 0.0
+
+    def __init__(self, name: str, *, invert: bool, extract: bool) -> None:
+        self.name = name
+        self._invert = invert
+        self._extract = extract
 
     def fits(self, rule: Rule, language: str) -> bool:
         """Return whether the rule bounds what extracting lowers, and the file is Python."""
@@ -39,13 +44,24 @@ class ExtractFunction:
             if value > bound and (not lines or line in lines)
         ]
         for name in names:
-            text = lowered(text, name, bound, measure) or text
+            text = lowered(text, name, bound, measure, invert=self._invert, extract=self._extract) or text
         if text != request.text:
-            yield Proposal(contents={request.path: text}, note="extracted functions")
+            yield Proposal(contents={request.path: text}, note=self.name)
 
 
-def lowered(text: str, name: str, bound: float, measure: str = "cognitive") -> str | None:
-    """Return a module in which a function and what was extracted from it are within the bound; None: not reached."""
+def lowered(
+    text: str,
+    name: str,
+    bound: float,
+    measure: str = "cognitive",
+    *,
+    invert: bool = False,
+    extract: bool = True,
+) -> str | None:
+    """Return a module in which a function and what was extracted from it are within the bound; None: not reached.
+
+    `invert`: conditions may be inverted; `extract`: parts may become functions of their own, after that.
+    """
     found = _find(text, name)
     if found is None:
         return None
@@ -54,12 +70,32 @@ def lowered(text: str, name: str, bound: float, measure: str = "cognitive") -> s
     lines = extraction.lines_of(text)
     first = min([function.lineno, *(decorator.lineno for decorator in function.decorator_list)]) - 1
     head = [f"class {owner.name}:\n"] if owner is not None else []
-    part = _lowered("".join([*head, *lines[first : function.end_lineno]]), name, bound, measure, text)
-    if part is None:
+    part: str | None = "".join([*head, *lines[first : function.end_lineno]])
+    if invert:
+        part = _flat(part, name, bound, measure)
+    if extract:
+        part = _lowered(part, name, bound, measure, text)
+    if part is None or any(value > bound for other, value, _ in _functions(part, measure) if other == name):
         return None
     return "".join(
         [*lines[:first], *extraction.lines_of(part)[len(head) :], *lines[function.end_lineno or 0 :]]
     )
+
+
+def _flat(part: str, name: str, bound: float, measure: str) -> str:
+    """Return the text with conditions inverted where that lowers the measure, until it is within the bound."""
+    while (found := _find(part, name)) is not None:
+        before = {other: value for other, value, _ in _functions(part, measure)}[name]
+        better = (
+            after
+            for after in flattened(part, found[0])
+            if {other: value for other, value, _ in _functions(after, measure)}.get(name, before) < before
+        )
+        after = next(better, None) if before > bound else None
+        if after is None:
+            break
+        part = after
+    return part
 
 
 def _lowered(part: str, name: str, bound: float, measure: str, module: str) -> str | None:
