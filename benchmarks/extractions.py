@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--bound", type=float, default=15)
     parser.add_argument("--functions", type=int, default=10)
     parser.add_argument("--tests", default="")
+    parser.add_argument("--invert", action="store_true", help="invert conditions before")
     arguments = parser.parse_args()
     if arguments.tests and not passes(arguments.folder, arguments.tests):
         raise SystemExit("the tests do not pass without a change")
@@ -48,7 +49,7 @@ def main() -> None:
     rows = most_complex(arguments.folder, arguments.bound, arguments.functions)
     for value, path, name in rows:
         text = path.read_text(encoding="utf-8")
-        after = lowered(text, name, arguments.bound)
+        after = lowered(text, name, arguments.bound, invert=arguments.invert)
         verdict = "not reached"
         if after is not None:
             reached += 1

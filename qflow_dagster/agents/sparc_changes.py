@@ -19,6 +19,7 @@ from qflow_dagster.execution.sparc import PHASES, Gate, Goal, Maker, PhaseResult
 from qflow_dagster.generation import candidate_records, single
 from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.generation.generators import generators
+from qflow_dagster.generation.remaining import measures_in
 from qflow_dagster.registry import WorkflowTypeName
 
 AUTHOR = self_improvement.ACTOR
@@ -75,6 +76,7 @@ def refinement(engine: Engine, goal: Goal) -> PhaseResult:
         "chosen": chosen and str(chosen.id),
         "patch": chosen and chosen.patch.text,
         "lost_names": lost_names,
+        "measured": _measured(chosen, function) if chosen and function else [],
         "problems": [
             f"{attempt.call.generator}: {attempt.problem}" for attempt in result.attempts if attempt.problem
         ],
@@ -103,7 +105,8 @@ def refinement(engine: Engine, goal: Goal) -> PhaseResult:
         reason = f"the goal is {function}, and it also changes {', '.join(others[:10])}"
         gate = Gate("facts", "rejected", f"{', '.join(generator_names)}: {reason}", STEPS)
     else:
-        lines += ["", "```diff", chosen.patch.text.rstrip("\n").replace("```", "` ` `"), "```"]
+        lines += ["", *[f"- {change}" for change in data["measured"]], ""]
+        lines += ["```diff", chosen.patch.text.rstrip("\n").replace("```", "` ` `"), "```"]
         gate = Gate(
             "gates", "accepted", f"{', '.join(chosen.sources)}: {chosen.patch.lines} lines pass every gate"
         )
@@ -173,6 +176,26 @@ def _other_functions(candidate: Candidate, function: str) -> list[str]:
     ]
 
 
+def _measured(candidate: Candidate, function: str) -> list[str]:
+    """Return what a change does to the measures of a goal's function, and the functions that are new."""
+    language = matchers.LANGUAGES.get(candidate.request.language, "")
+    before, after = (
+        {name: measures for name, _, measures in measures_in(text, language)}
+        for text in (candidate.request.text, candidate.files[0].result.after)
+    )
+    own = [
+        f"{name.replace('_', ' ')} of `{function}`: {value:g} before, {after[function][name]:g} after"
+        for name, value in before.get(function, {}).items()
+        if function in after and after[function].get(name) not in (None, value)
+    ]
+    new = [
+        f"new: `{name}`, cognitive {after[name].get('cognitive', 0):g}"
+        for name in after
+        if name not in before
+    ]
+    return [*own, *new]
+
+
 def _generators_to_call(engine: Engine, goal: Goal, step: dict[str, Any]) -> list[str]:
     """Return the generators to call in this round, of those that are left for the step."""
     strategy = sparc_strategies.named(goal.strategy)
@@ -226,7 +249,14 @@ def completion(engine: Engine, goal: Goal) -> PhaseResult:
         f"- suggestion `{row['id']}`, branch `{row['branch']}`",
         f"- approval `{row['approval']}`: a person decides",
         f"- risk {row['risk']}, {row['lines']} lines",
+        *[f"- {change}" for change in goal.last(CHANGES).get("measured", ())],
     ]
+    rejected = _rejections(goal)
+    lines += (
+        ["", "What earlier rounds showed:", "", *[f"- {line}" for line in rejected if line]]
+        if rejected
+        else []
+    )
     data = {"suggestion": str(row["id"]), "approval": str(row["approval"]), "branch": row["branch"]}
     return PhaseResult("\n".join(lines), data, AUTHOR, Gate("arbiter", "waiting", "a person decides"))
 

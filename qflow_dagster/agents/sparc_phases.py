@@ -4,6 +4,7 @@ Belongs here: specification, architecture, and their gates. Does not belong here
 (`sparc_changes`), the order of phases and rounds (`execution.sparc`).
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -135,6 +136,12 @@ def architecture(engine: Engine, goal: Goal) -> PhaseResult:
         f"- changes together with: {_code(row['path'] for row in coupled) or 'nothing'}",
         f"- known best to: {', '.join(row['author'] for row in owners[:3]) or 'nobody'}",
         f"- tests that reach it: {_code(tests[:10]) or 'none known'}",
+        "",
+        *_drawn(path, [name for name in dependents if name not in tests], tests),
+        "",
+        "Order of the moves:",
+        "",
+        *[f"{number}. {move}" for number, move in enumerate(_moves(goal, tests, dependents), 1)],
     ]
     if RISKS.index(risk) > RISKS.index(max_risk):
         reason = f"the risk is {risk}, the strategy {goal.strategy} accepts at most {max_risk}: {'; '.join(reasons)}"
@@ -142,6 +149,35 @@ def architecture(engine: Engine, goal: Goal) -> PhaseResult:
     else:
         gate = Gate("policy", "accepted", f"the risk is {risk}, at most {max_risk} is accepted")
     return PhaseResult("\n".join(report), data, AUTHOR, gate)
+
+
+def _drawn(path: str, dependents: Sequence[str], tests: Sequence[str]) -> list[str]:
+    """Return what depends on a file and the tests that reach it as a Mermaid diagram."""
+    nodes = [
+        ("target", path),
+        *(("dependent", name) for name in dependents[:10]),
+        *(("test", name) for name in tests[:10]),
+    ]
+    lines = ["```mermaid", "graph LR"]
+    for number, (kind, name) in enumerate(nodes):
+        # Names come from outside: only what cannot end a label is left.
+        label = re.sub(r"[^\w./@+ -]", "_", name)
+        lines.append(f'    n{number}["{label}"]')
+        lines += [] if kind == "target" else [f"    n{number} {'-.->' if kind == 'test' else '-->'} n0"]
+    return [*lines, "```"]
+
+
+def _moves(goal: Goal, tests: Sequence[str], dependents: Sequence[str]) -> list[str]:
+    """Return the order in which a change is made and checked."""
+    steps = [step for step in goal.last("pseudocode")["steps"] if step["left"]]
+    first = (
+        [f"run {len(tests)} test files that reach it, before any change"]
+        if tests
+        else ["write a test first: none reaches it"]
+    )
+    own = [f"{step['what']} (`{step['rule']}`), by {', '.join(step['left'])}" for step in steps]
+    last = f"run all tests{f'; {len(dependents)} files depend on it' if dependents else ''}"
+    return [*first, *own, last]
 
 
 def risks(dependent_count: int, tests: Sequence[str], hotspot: Any, owners: Sequence[Any]) -> list[str]:

@@ -67,6 +67,7 @@ def pseudocode(engine: Engine, goal: Goal) -> PhaseResult:
                 "rule": rule.id,
                 "what": rule.title,
                 "lines": lines,
+                "functions": item.get("functions") or _functions(finding_rows, rule.id),
                 "bound": reducible_bound(rule),
                 "able": able,
                 "left": left,
@@ -89,7 +90,9 @@ def pseudocode(engine: Engine, goal: Goal) -> PhaseResult:
     for number, step in enumerate(steps, 1):
         who = ", ".join(step["left"]) or ("all capable agents have tried" if step["able"] else "a person")
         at = f" at lines {', '.join(map(str, step['lines'][:20]))}" if step["lines"] else ""
-        lines.append(f"{number}. {step['what']} (`{step['rule']}`){at}: {who}")
+        names = ", ".join(f"`{name}`" for name in step["functions"][:10])
+        within = f" in {names}" if names else ""
+        lines.append(f"{number}. {step['what']} (`{step['rule']}`){within}{at}: {who}")
         if step["existing"]:
             lines.append(f"    - exists already: {_described(step['existing'])}")
         lines += [f"    - not {name}: {reason}" for name, reason in step["why_not"].items()]
@@ -228,7 +231,16 @@ def _of_own_bound(connection: Connection, snapshot: Snapshot, goal: Goal) -> lis
         path=target.path,
     )
     [id_] = work_items.create(connection, [story], actor=AUTHOR)
-    return [{"id": id_, "rule": rule.id, "state": work_items.show(connection, id_)["state"], "lines": lines}]
+    state = work_items.show(connection, id_)["state"]
+    return [
+        {"id": id_, "rule": rule.id, "state": state, "lines": lines, "functions": [target.function]},
+    ]
+
+
+def _functions(finding_rows: Sequence[dict[str, Any]], rule: str) -> list[str]:
+    """Return the functions that the findings of a rule are in, without what Markdown would read otherwise."""
+    names = (row["symbol"] for row in finding_rows if row["rule"] == rule and row["symbol"])
+    return list(dict.fromkeys(name.replace("`", " ") for name in names))
 
 
 def _tried(goal: Goal) -> list[list[str]]:

@@ -55,7 +55,7 @@ STRATEGIES = (
             (
                 "flatten-then-extract",
                 "Conditions are inverted, then parts of what is left become functions.",
-                "flatten-and-extract",
+                "flatten-extract",
             ),
         )
     ),

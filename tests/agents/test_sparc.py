@@ -103,6 +103,10 @@ def test_every_artifact_is_made_of_facts(planned: Loop) -> None:
     assert said["specification"]["data"]["tests"] == ["tests/test_a.py"]
     [step] = said["pseudocode"]["data"]["steps"]
     assert (step["rule"], step["lines"], "codemod" in step["able"]) == ("python/mutable-default", [1], True)
+    assert "(`python/mutable-default`) in `collect` at lines 1: " in said["pseudocode"]["artifact"]
+    drawn = said["architecture"]["artifact"]
+    assert 'graph LR\n    n0["app/a.py"]\n    n1["tests/test_a.py"]\n    n1 -.-> n0\n' in drawn
+    assert "1. run 1 test files that reach it, before any change\n2. " in drawn
     assert said["architecture"]["data"]["symbols"] == ["collect"]
     assert said["architecture"]["data"]["dependents"] == ["tests/test_a.py"]
     assert said["architecture"]["data"]["owners"] == [{"author": "Ann", "commits": 1}]
@@ -226,6 +230,7 @@ def test_the_bound_of_a_goal_decides_where_no_rule_reports_a_function(loop: Loop
     with loop.engine.connect() as connection:
         after = self_improvement.show(connection, suggestion["id"])["patch"]
     assert "def other" not in after.replace("@@", "\n").splitlines()
+    assert "cognitive of `chosen`: 8 before, " in found["completion"]["artifact"]
     loop.approve(suggestion)
     loop.apply()
     edit_verification.verify_applied(loop.engine)

@@ -16,7 +16,7 @@ GROUP = "qflow_dagster.generators"
 # These only carry out a rule's own fix: they have nothing to propose for a finding without one.
 FIX_ONLY = ("rule-fix", "ruff-fix", "codemod")
 # Called for a goal only: a change of this size is proposed on request.
-ON_REQUEST = ("guard-clauses", "extract-function", "flatten-and-extract")
+ON_REQUEST = ("guard-clauses", "extract-function", "flatten-extract")
 
 
 def fixable_rules() -> list[str]:
@@ -68,7 +68,7 @@ def installed() -> dict[str, Generator]:
         codemod.Codemod(),
         extract_function.SmallerFunctions("guard-clauses", invert=True, extract=False),
         extract_function.SmallerFunctions("extract-function", invert=False, extract=True),
-        extract_function.SmallerFunctions("flatten-and-extract", invert=True, extract=True),
+        extract_function.SmallerFunctions("flatten-extract", invert=True, extract=True),
         language_model.LanguageModel(),
     ):
         by_name[builtin.name] = builtin
