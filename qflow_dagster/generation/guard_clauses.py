@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from qflow_dagster.generation.extraction import BRANCHES, lines_of, over_lines
 
-_EXACT = {ast.Is: "is not", ast.IsNot: "is", ast.In: "not in", ast.NotIn: "in"}
+_EXACT: dict[type[ast.cmpop], str] = {ast.Is: "is not", ast.IsNot: "is", ast.In: "not in", ast.NotIn: "in"}
 _SIMPLE = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.Constant)
 _LEAVING = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 
