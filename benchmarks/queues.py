@@ -48,14 +48,13 @@ class Qflow:
                 create_workflows(connection, new, actor="benchmark")
 
     def drain(self, batch: int) -> None:
-        from qflow_dagster.quantumflow import claim, complete
+        from qflow_dagster.quantumflow import complete_and_claim
 
-        # What is done and what is next, in one transaction: the loop of a worker.
+        # What is done and what is next, in one statement: the loop of a worker.
         held = None
         with self.engine.connect() as connection:
             while held is None or held:
-                complete(connection, held or [])
-                held = claim(connection, "benchmark.job", worker="w", limit=batch)
+                held = complete_and_claim(connection, held or [], "benchmark.job", worker="w", limit=batch)
                 connection.commit()
 
     def send(self, number: int, pause: float) -> None:

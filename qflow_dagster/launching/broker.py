@@ -29,9 +29,9 @@ TAKEN = {"host", "port", "dbname", "user", "password"}
 # Seconds after which a message comes back that a worker received and died with. It is acknowledged before its run
 # is executed, so that this is longer than any message is held.
 VISIBILITY_TIMEOUT = 60
-# Seconds between two looks of an idle worker. A notification wakes it before, mostly: kombu loses one that comes while
-# the worker cannot take a message.
-POLL_INTERVAL = 0.5
+# Seconds between two looks of an idle worker: the most that Celery allows. A notification wakes it before, mostly:
+# kombu loses one that comes while the worker cannot take a message.
+POLL_INTERVAL = 2.0
 
 
 def configuration() -> dict[str, Any]:

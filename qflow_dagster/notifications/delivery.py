@@ -73,7 +73,7 @@ APPRISE_TIMEOUT = 60.0
 # Longer than a round of deliveries takes, so that nobody else sends the same meanwhile.
 LEASE = 120.0
 # Seconds between two looks where nothing notifies: retries that are due, messages held back.
-POLL = 1.0
+POLL = 5.0
 
 
 class DeliveryFailedError(QflowError):

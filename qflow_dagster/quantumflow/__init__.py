@@ -5,9 +5,9 @@ workers under leases, with a tamper-evident history and a message at each transi
 function takes the caller's `Connection` first and does its work in the caller's transaction;
 everything that changes workflows takes a sequence of them and changes all or none.
 
-- `register`, `StateMachine`, `JOB`: kinds of workflows
+- `register`, `StateMachine`, `JOB`, `Fairness`: kinds of workflows
 - `create_workflow(s)`, `add_dependencies`, `get`, `find`, `due`, `newest_due`, `resolve`, `dependencies`
-- a worker: `claim`, `heartbeat`, `complete`, `fail`
+- a worker: `claim`, `heartbeat`, `complete`, `complete_and_claim`, `fail`
 - by hand: `transition`, `cancel`, `pause`, `resume`, `retry`
 - `skip_dependency`: continue the dependents of workflows that will not complete
 - by the clock: `postpone`, `hasten`, `reclaim_expired`, `expire_due`, `checkpoint`, `prune`, `prune_messages`
@@ -40,6 +40,7 @@ from qflow_dagster.quantumflow.retention import PruneResult, damaged_archives, p
 from qflow_dagster.quantumflow.rows import Event, Held, Json, Lease, NewWorkflow, Workflow, uuid7, uuid7s
 from qflow_dagster.quantumflow.state_machine import (
     JOB,
+    Fairness,
     StateMachine,
     WorkflowType,
     register,
@@ -51,6 +52,7 @@ from qflow_dagster.quantumflow.transitions import (
     cancel,
     claim,
     complete,
+    complete_and_claim,
     expire_due,
     fail,
     hasten,
@@ -82,6 +84,7 @@ __all__ = [
     "BrokenLink",
     "DependencyCycleError",
     "Event",
+    "Fairness",
     "Held",
     "IllegalTransitionError",
     "Json",
@@ -102,6 +105,7 @@ __all__ = [
     "checkpoint",
     "claim",
     "complete",
+    "complete_and_claim",
     "count_unfinished",
     "create_workflow",
     "create_workflows",

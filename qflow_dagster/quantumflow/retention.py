@@ -87,8 +87,14 @@ def prune(
 
 
 def prune_messages(connection: Connection, *, older_than: float | None = None) -> int:
-    """Delete messages older than `older_than` seconds that every consumer of their queue has acknowledged."""
+    """Delete messages older than `older_than` seconds that every consumer of their queue has acknowledged.
+
+    Turns of fairness keys that were not served for a day go, too: they say nothing any more.
+    """
     seconds = _age(older_than)
+    connection.execute(
+        text("DELETE FROM fairness_turns WHERE served_at < statement_timestamp() - interval '1 day'")
+    )
     statement = text("""
         DELETE FROM messages m
         WHERE m.created_at <= statement_timestamp() - make_interval(secs => :older_than)

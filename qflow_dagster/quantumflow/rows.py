@@ -78,6 +78,8 @@ class NewWorkflow:
     payload: Json = None
     # Unique per type: a second creation finds the first workflow instead.
     key: str | None = None
+    # Whose turn it takes; for types with `Fairness`, which need it.
+    fairness_key: str | None = None
     # Higher is claimed first.
     priority: int = 0
     max_attempts: int | None = None

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from typing import Literal
 
 from qflow_dagster.errors import UsageError
@@ -164,18 +165,41 @@ JOB = StateMachine(
 
 
 @dataclass(frozen=True)
+class Fairness:
+    """Claims of a type in turns, by the fairness keys of its workflows, whichever key has more of them.
+
+    With a `rate`, a key has at most so many claims per `seconds`, after as many at once at the beginning: a token
+    bucket. The claims of such a type wait for each other, until the end of their transactions.
+    """
+
+    rate: int | None = None
+    seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if (self.rate is not None and self.rate < 1) or not 0 < self.seconds <= 86_400:
+            raise ValueError("a rate is at least 1, in more than 0 and at most 86,400 seconds")
+
+
+@dataclass(frozen=True)
 class WorkflowType:
-    """A kind of workflow: its machine, and the queue notified of every transition (None: no queue)."""
+    """A kind of workflow: its machine, the queue notified of every transition (None: no queue), and its fairness."""
 
     name: str
     machine: StateMachine = JOB
     queue: str | None = None
+    fairness: Fairness | None = None
 
 
 _types: dict[str, WorkflowType] = {}
 
 
-def register(name: str, *, machine: StateMachine = JOB, queue: str | None = None) -> WorkflowType:
+def register(
+    name: str,
+    *,
+    machine: StateMachine = JOB,
+    queue: str | None = None,
+    fairness: Fairness | None = None,
+) -> WorkflowType:
     """Make a workflow type known to this process; a module does it when it is imported.
 
     A machine other than `JOB` also needs a migration that puts `status_check()` on the table.
@@ -186,7 +210,7 @@ def register(name: str, *, machine: StateMachine = JOB, queue: str | None = None
     if queue is not None:
         check_queue(queue)
     # Plain strings: messages show them, and a member of an enum shows as `<WorkflowTypeName...>`.
-    new = WorkflowType(str(name), machine, None if queue is None else str(queue))
+    new = WorkflowType(str(name), machine, None if queue is None else str(queue), fairness)
     if _types.setdefault(name, new) != new:
         raise UsageError(f"workflow type {name!r} is registered twice, differently: {_types[name]} and {new}")
     edges.cache_clear()
@@ -218,18 +242,19 @@ def notified_queues(declared: WorkflowType, status: str) -> list[str]:
 
 
 @cache
-def edges(verb: Verb, to: str | None = None, *, only: str | None = None) -> str:
-    """Return what a statement must know of the machines to carry out `verb`, as a JSON array of objects.
+def edges(*verbs: Verb, to: str | None = None, only: str | None = None) -> str:
+    """Return what a statement must know of the machines to carry out `verbs`, as a JSON array of objects.
 
     One object per registered type (or the type `only`), state it may start from and way it may go.
     """
     rows = []
-    for declared in [workflow_type(only)] if only else registered_types():
+    for declared, verb in product([workflow_type(only)] if only else registered_types(), verbs):
         machine = declared.machine
         for status, follower, exhausted, wait in machine.steps(verb, to):
             rows.append(
                 {
                     "type": declared.name,
+                    "begun": int(verb == "claim"),
                     "from_status": status,
                     "to_status": follower,
                     "exhausted": exhausted,

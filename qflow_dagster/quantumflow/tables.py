@@ -10,6 +10,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -31,6 +32,8 @@ workflows = Table(
     Column("type", Text, nullable=False),
     # What makes creating it twice harmless.
     Column("key", Text),
+    # Whose turn it is to be claimed: of types with `Fairness` alone.
+    Column("fairness_key", Text),
     Column("status", Text, nullable=False),
     Column("priority", Integer, nullable=False),
     Column("payload", JSONB, nullable=False),
@@ -74,6 +77,15 @@ Index(
     postgresql_where=text("claimable AND remaining_dependencies = 0"),
 )
 Index(
+    "ix_workflows_fairness",
+    workflows.c.type,
+    workflows.c.fairness_key,
+    workflows.c.priority.desc(),
+    workflows.c.available_at,
+    workflows.c.id,
+    postgresql_where=text("claimable AND remaining_dependencies = 0 AND fairness_key IS NOT NULL"),
+)
+Index(
     "ix_workflows_lease_expires_at",
     workflows.c.lease_expires_at,
     postgresql_where=text("lease_expires_at IS NOT NULL"),
@@ -97,6 +109,17 @@ Index(
     "ix_workflows_open_children",
     workflows.c.parent_id,
     postgresql_where=text("parent_id IS NOT NULL AND finished_at IS NULL"),
+)
+
+# When a fairness key was last served, and how many more claims its rate allowed then. One that was not served for a
+# day has no row.
+fairness_turns = Table(
+    "fairness_turns",
+    metadata,
+    Column("type", Text, primary_key=True),
+    Column("fairness_key", Text, primary_key=True),
+    timestamp_column("served_at"),
+    Column("tokens", Double),
 )
 
 workflow_dependencies = Table(

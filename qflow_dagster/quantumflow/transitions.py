@@ -12,25 +12,26 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Connection, Row, TextClause, Uuid, any_, literal, select, text
+from sqlalchemy import Connection, text
 
-from qflow_dagster.errors import UsageError
+from qflow_dagster.database.locks import lock_name
 from qflow_dagster.quantumflow import arguments
-from qflow_dagster.quantumflow.errors import IllegalTransitionError, LeaseLostError, WorkflowNotFoundError
-from qflow_dagster.quantumflow.rows import Held, Json, Workflow, distinct, to_json
-from qflow_dagster.quantumflow.state_machine import Verb, edges, registered_types, workflow_type
+from qflow_dagster.quantumflow.moves import execute, move_given, refusal, refuse_twice, reported
+from qflow_dagster.quantumflow.rows import Held, Json, Workflow, to_json
+from qflow_dagster.quantumflow.state_machine import Verb, registered_types, workflow_type
 from qflow_dagster.quantumflow.statements import (
     CLAIM,
     CLAIM_AMONG,
+    CLAIM_IN_TURNS,
+    COMPLETE_AND_CLAIM,
     HEARTBEAT,
     MOVE_DUE,
     MOVE_LEASE_EXPIRED,
-    MOVE_REPORTED,
     RELEASE_DEPENDENTS,
     SKIP_DEPENDENCY,
     SYSTEM_ACTOR,
+    TAKE_TURNS,
 )
-from qflow_dagster.quantumflow.tables import workflows as workflows_table
 from qflow_dagster.settings import settings
 
 
@@ -46,9 +47,9 @@ def claim(
 ) -> list[Workflow]:
     """Take up to `limit` workflows for `worker`, for `lease` seconds (default: the setting).
 
-    Highest priority first, then the longest available; only `among` these where given; none
-    whose dependencies are not all completed, and none that another transaction is about to take.
-    The claim counts as an attempt.
+    Highest priority first, then the longest available; where the type has a `Fairness`, of each
+    key in turn. Only `among` these where given; none whose dependencies are not all completed,
+    and none that another transaction is about to take. The claim counts as an attempt.
 
     Raises:
         UsageError: the type is unknown, or another argument is not what it must be.
@@ -59,9 +60,15 @@ def claim(
     arguments.check_text(run_id, "run_id", optional=True)
     if among is not None:
         arguments.check_ids(among, "among")
+    fairness = workflow_type(type_name).fairness
     statement = CLAIM if among is None else CLAIM_AMONG
     chosen: dict[str, Any] = {} if among is None else {"among": list(among)}
-    moved = _execute(
+    if fairness is not None:
+        # In a statement before, so that the next one sees what the other claims have taken.
+        lock_name(connection, f"claims of {type_name}")
+        statement = CLAIM_IN_TURNS
+        chosen = {"among": None, "rate": fairness.rate, "seconds": fairness.seconds, **chosen}
+    moved = execute(
         connection,
         statement,
         "claim",
@@ -69,13 +76,76 @@ def claim(
         type=type_name,
         limit=limit,
         **chosen,
-        begun=1,
         worker=worker,
         actor=worker,
         run_id=run_id,
         lease=_lease(lease),
     )
+    if fairness is not None and moved:
+        limits = {"type": type_name, "rate": fairness.rate, "seconds": fairness.seconds}
+        connection.execute(TAKE_TURNS, {**limits, "ids": [row.id for row in moved]})
     return [Workflow(*row[:-1]) for row in moved]
+
+
+def complete_and_claim(
+    connection: Connection,
+    held: Sequence[Held],
+    type_name: str,
+    *,
+    worker: str,
+    results: Sequence[Json] | None = None,
+    limit: int = 1,
+    lease: float | None = None,
+    run_id: str | None = None,
+) -> list[Workflow]:
+    """Finish workflows of a type as `complete` does, and take the next as `claim` does, in one statement.
+
+    In several where others depend on them, or the type has a `Fairness`.
+
+    Raises:
+        LeaseLostError: some are not held any more; then none was completed, and none claimed.
+        UsageError: as `claim`; or one of `held` is of another type.
+    """
+    arguments.check_held(held, "what is held")
+    arguments.check_text(type_name, "the type")
+    arguments.check_text(worker, "the worker")
+    arguments.check_integer(limit, "limit", 0)
+    arguments.check_text(run_id, "run_id", optional=True)
+    if workflow_type(type_name).fairness is not None:
+        complete(connection, held, results)
+        return claim(connection, type_name, worker=worker, limit=limit, lease=lease, run_id=run_id)
+    moves = reported("complete", held, result=results)
+    rows = execute(
+        connection,
+        COMPLETE_AND_CLAIM,
+        "complete",
+        "claim",
+        only=type_name,
+        given=to_json(moves, "complete: what was handed in"),
+        expected=len(moves),
+        type=type_name,
+        limit=limit,
+        worker=worker,
+        run_id=run_id,
+        lease=_lease(lease),
+    )
+    moved, releasing = rows[0][:2]
+    if moved != len(moves):
+        raise refusal(connection, "complete", held, only=type_name)
+    claimed = [Workflow(*row[2:-1]) for row in rows if row.id is not None]
+    if releasing:
+        connection.execute(RELEASE_DEPENDENTS, {"ids": releasing})
+        if len(claimed) < limit:
+            # What was released was not there to be claimed yet.
+            claimed += claim(
+                connection,
+                type_name,
+                worker=worker,
+                limit=limit - len(claimed),
+                lease=lease,
+                run_id=run_id,
+            )
+    return claimed
 
 
 def heartbeat(connection: Connection, held: Sequence[Held], *, lease: float | None = None) -> None:
@@ -85,7 +155,7 @@ def heartbeat(connection: Connection, held: Sequence[Held], *, lease: float | No
         LeaseLostError: some are not held any more; then none was renewed.
     """
     arguments.check_held(held, "what is held")
-    _refuse_twice([item.id for item in held])
+    refuse_twice([item.id for item in held])
     parameters = {
         "ids": [item.id for item in held],
         "attempts": [item.attempt for item in held],
@@ -93,7 +163,7 @@ def heartbeat(connection: Connection, held: Sequence[Held], *, lease: float | No
         "expected": len(held),
     }
     if len(connection.execute(HEARTBEAT, parameters).all()) != len(held):
-        raise _refusal(connection, "heartbeat", held, None)
+        raise refusal(connection, "heartbeat", held)
 
 
 def complete(
@@ -109,7 +179,7 @@ def complete(
         LeaseLostError: some are not held any more; then none was completed.
     """
     arguments.check_held(held, "what is held")
-    _move_given(connection, "complete", held, actor=actor, results=results)
+    move_given(connection, "complete", held, actor=actor, results=results)
 
 
 def fail(
@@ -132,7 +202,7 @@ def fail(
     arguments.check_held(held, "what is held")
     data = [{"error": error} for error in arguments.sequence(errors, "errors")]
     verb = "fail" if retry else "abandon"
-    return _move_given(connection, verb, held, actor=actor, errors=errors, data=data)
+    return move_given(connection, verb, held, actor=actor, errors=errors, data=data)
 
 
 def transition(
@@ -160,7 +230,7 @@ def transition(
     by_id = [item for item in arguments.sequence(workflows, "workflows") if not hasattr(item, "attempt")]
     arguments.check_ids(by_id, "workflows")
     arguments.check_held([item for item in workflows if hasattr(item, "attempt")], "workflows")
-    _move_given(
+    move_given(
         connection,
         "transition",
         workflows,
@@ -222,14 +292,14 @@ def reclaim_expired(connection: Connection, *, limit: int = 1_000) -> list[UUID]
     """
     arguments.check_integer(limit, "limit", 0)
     types = [declared.name for declared in registered_types()]
-    moved = _execute(connection, MOVE_LEASE_EXPIRED, "reclaim", limit=limit, types=types, actor=SYSTEM_ACTOR)
+    moved = execute(connection, MOVE_LEASE_EXPIRED, "reclaim", limit=limit, types=types, actor=SYSTEM_ACTOR)
     return [row.id for row in moved]
 
 
 def expire_due(connection: Connection, *, limit: int = 1_000) -> list[UUID]:
     """Expire up to `limit` workflows whose term is over and whose machine allows it; return their ids."""
     arguments.check_integer(limit, "limit", 0)
-    moved = _execute(connection, MOVE_DUE, "expire", limit=limit, actor=SYSTEM_ACTOR)
+    moved = execute(connection, MOVE_DUE, "expire", limit=limit, actor=SYSTEM_ACTOR)
     return [row.id for row in moved]
 
 
@@ -239,124 +309,12 @@ def _move_by_hand(
     arguments.check_ids(ids, "the ids")
     arguments.check_text(actor, "the actor")
     data = {"reason": reason} if reason else None
-    _move_given(connection, verb, ids, actor=actor, data=[data] * len(ids))
+    move_given(connection, verb, ids, actor=actor, data=[data] * len(ids))
 
 
 def _lease(seconds: float | None) -> float:
     arguments.check_seconds(seconds, "lease", optional=True, positive=True)
     return float(settings().quantumflow.lease if seconds is None else seconds)
-
-
-def _move_given(
-    connection: Connection,
-    verb: Verb,
-    items: Sequence[UUID | Held],
-    *,
-    to: str | None = None,
-    actor: str | None,
-    results: Sequence[Json] | None = None,
-    errors: Sequence[Json] | None = None,
-    data: Sequence[Json] | None = None,
-    run_id: str | None = None,
-) -> list[str]:
-    """Move exactly these workflows, or none; return their statuses in the order given."""
-    arguments.check_text(actor, "the actor", optional=True)
-    moves: list[dict[str, Any]] = [
-        {"id": str(item)} if isinstance(item, UUID) else {"id": str(item.id), "attempt": item.attempt}
-        for item in items
-    ]
-    for name, values in (("result", results), ("error", errors), ("data", data)):
-        if values is None:
-            continue
-        if len(arguments.sequence(values, f"the values of {name}")) != len(items):
-            raise UsageError(f"{verb}: {len(items)} workflows, but {len(values)} values of {name}")
-        for row, value in zip(moves, values, strict=True):
-            row[name] = value
-    _refuse_twice([row["id"] for row in moves])
-    if not moves:
-        return []
-    (done,) = _execute(
-        connection,
-        MOVE_REPORTED,
-        verb,
-        to=to,
-        given=to_json(moves, f"{verb}: what was handed in"),
-        expected=len(moves),
-        actor=actor,
-        run_id=run_id,
-    )
-    if done.moved != len(moves):
-        raise _refusal(connection, verb, items, to)
-    if done.releasing:
-        connection.execute(RELEASE_DEPENDENTS, {"ids": done.releasing})
-    return [done.statuses[row["id"]] for row in moves]
-
-
-def _execute(
-    connection: Connection,
-    statement: TextClause,
-    verb: Verb,
-    *,
-    to: str | None = None,
-    only: str | None = None,
-    **parameters: Any,
-) -> Sequence[Row]:
-    quantumflow = settings().quantumflow
-    defaults = {
-        "edges": edges(verb, to, only=only),
-        "begun": 0,
-        "expected": None,
-        "actor": None,
-        "worker": None,
-        "run_id": None,
-        "lease": None,
-        "delay": quantumflow.retry_delay,
-        "delay_limit": quantumflow.retry_delay_limit,
-    }
-    return connection.execute(statement, defaults | parameters).all()
-
-
-def _refuse_twice(ids: Sequence[Any]) -> None:
-    if len(distinct(ids)) != len(ids):
-        raise UsageError("a workflow was given twice in one call")
-
-
-def _refusal(
-    connection: Connection, verb: str, items: Sequence[UUID | Held], to: str | None
-) -> IllegalTransitionError | LeaseLostError | WorkflowNotFoundError:
-    """Return why the statement moved nothing. Its locks are still held, so what is read here is what it saw."""
-    ids = [item if isinstance(item, UUID) else item.id for item in items]
-    columns = workflows_table.c
-    query = select(columns.id, columns.type, columns.status, columns.attempt, columns.lease_expires_at)
-    rows = connection.execute(query.where(columns.id == any_(literal(ids, ARRAY(Uuid)))))
-    by_id = {row.id: row for row in rows}
-    lost = [
-        item.id
-        for item in items
-        if not isinstance(item, UUID)
-        and (
-            item.id not in by_id
-            or by_id[item.id].attempt != item.attempt
-            or by_id[item.id].lease_expires_at is None
-        )
-    ]
-    if lost:
-        return LeaseLostError(lost)
-    if missing := [id_ for id_ in ids if id_ not in by_id]:
-        return WorkflowNotFoundError(f"there is no workflow {missing[0]}; it may have been pruned")
-    for id_ in ids:
-        row = by_id[id_]
-        machine = workflow_type(row.type).machine
-        if row.status not in {start for start, *_ in machine.steps(verb, to)}:  # type: ignore[arg-type]
-            description = (
-                f"moved to {to!r}" if to else {"retry": "retried"}.get(verb, f"{verb}d".replace("ld", "lled"))
-            )
-            follow = ", ".join(sorted(machine.transitions[row.status])) or "nothing"
-            return IllegalTransitionError(
-                f"workflow {id_} ({row.type}) is {row.status} and cannot be {description}; "
-                f"the machine {machine.name!r} allows: {follow}"
-            )
-    raise AssertionError("the statement refused what the machines allow")
 
 
 def _reschedule(

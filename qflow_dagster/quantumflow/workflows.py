@@ -32,16 +32,16 @@ WITH type AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:types AS json))
         AS type(name text, status text, claimable boolean, queues text[])
 ), inserted AS (
-    INSERT INTO workflows (id, type, key, status, priority, payload, attempt, max_attempts, available_at,
+    INSERT INTO workflows (id, type, key, fairness_key, status, priority, payload, attempt, max_attempts, available_at,
                            expires_at, parent_id, run_id, claimable, remaining_dependencies, has_dependents,
                            head_seq, head_hash, created_at, updated_at)
-    SELECT given.id, given.type, given.key, type.status, given.priority, coalesce(given.payload, 'null'), 0,
-           given.max_attempts, now.at + make_interval(secs => given.delay),
+    SELECT given.id, given.type, given.key, given.fairness_key, type.status, given.priority,
+           coalesce(given.payload, 'null'), 0, given.max_attempts, now.at + make_interval(secs => given.delay),
            now.at + make_interval(secs => given.ttl), given.parent_id, given.run_id, type.claimable, 0, false,
            1, workflow_event_hash('', given.id, 1, NULL, type.status, 0, :actor, NULL, given.run_id, now.at),
            now.at, now.at
     FROM json_to_recordset(CAST(:given AS json)) AS given(
-        id uuid, type text, key text, priority integer, payload jsonb, max_attempts integer,
+        id uuid, type text, key text, fairness_key text, priority integer, payload jsonb, max_attempts integer,
         delay float8, ttl float8, parent_id uuid, run_id text)
     JOIN type ON type.name = given.type
     CROSS JOIN (SELECT statement_timestamp() AS at) AS now
@@ -127,6 +127,9 @@ def create_workflows(connection: Connection, new: Sequence[NewWorkflow], *, acto
     for workflow in arguments.sequence(new, "the new workflows"):
         _check_new(workflow)
     machines = {name: workflow_type(name).machine for name in {workflow.type for workflow in new}}
+    for workflow in new:
+        if (workflow_type(workflow.type).fairness is None) is not (workflow.fairness_key is None):
+            raise UsageError(f"a workflow has a fairness_key if its type has a Fairness: {workflow.type!r}")
     types = [
         {
             "name": name,
@@ -142,6 +145,7 @@ def create_workflows(connection: Connection, new: Sequence[NewWorkflow], *, acto
             "id": str(workflow.id),
             "type": workflow.type,
             "key": workflow.key,
+            "fairness_key": workflow.fairness_key,
             "priority": workflow.priority,
             "payload": workflow.payload,
             "max_attempts": max_attempts if workflow.max_attempts is None else workflow.max_attempts,
@@ -326,6 +330,7 @@ def _check_new(new: object) -> None:
         raise UsageError(f"a new workflow is given as NewWorkflow, not {type(new).__name__}")
     arguments.check_text(new.type, "the type of a workflow")
     arguments.check_text(new.key, "the key of a workflow", optional=True)
+    arguments.check_text(new.fairness_key, "the fairness_key of a workflow", optional=True)
     arguments.check_text(new.run_id, "the run_id of a workflow", optional=True)
     arguments.check_integer(new.priority, "the priority of a workflow", -arguments.MAX_INTEGER)
     if new.max_attempts is not None:

@@ -14,7 +14,7 @@ from qflow_dagster.sensors.wakes import woken_by
 
 @dg.sensor(
     jobs=list(CONSUMERS.values()),
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=60,
     metadata=woken_by(Queue.APPROVAL_NOTIFICATIONS, Queue.WORKFLOW_APPROVAL_NOTIFICATIONS),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Granted and unused approvals: requests a run of the job that uses approvals of the kind.",

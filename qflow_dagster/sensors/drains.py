@@ -113,7 +113,7 @@ def drain_sensor(
     *,
     newest: Callable[[Connection], float | None] = lambda connection: None,
     woken_by: Sequence[Queue | Channel] = (),
-    interval: int = 30,
+    interval: int = 60,
 ) -> dg.SensorDefinition:
     """Build a sensor that requests a run of `job` while rows are pending and no such run is in progress.
 

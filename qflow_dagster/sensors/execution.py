@@ -73,7 +73,7 @@ approved_work = drain_sensor(
 
 @dg.sensor(
     jobs=REQUESTABLE_JOBS,
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=60,
     metadata=woken_by(Queue.TASK_GRAPH_NOTIFICATIONS),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Tasks that request a run of a job: requests it, and ends the task when the run has ended.",
@@ -109,7 +109,7 @@ def requested_jobs(context: dg.SensorEvaluationContext, database: Database) -> d
 
 @dg.sensor(
     target=dg.AssetSelection.all(),
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=60,
     metadata=woken_by(Queue.TASK_GRAPH_NOTIFICATIONS),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Tasks that request an asset: requests its materialization, and ends the task when it has ended.",

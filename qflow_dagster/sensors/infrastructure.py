@@ -155,7 +155,7 @@ def _cause(context: dg.RunFailureSensorContext) -> Any:
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.SUCCESS,
     monitor_all_code_locations=True,
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Counts every successful run, because error rates need successes as well.",
 )

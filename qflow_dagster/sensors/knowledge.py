@@ -70,7 +70,7 @@ automated_assets = dg.AutomationConditionSensorDefinition(
     "automated_assets",
     target=dg.AssetSelection.all(),
     default_status=dg.DefaultSensorStatus.RUNNING,
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=60,
     description="Requests assets by their automation conditions: the search index follows each new snapshot.",
 )
 

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.quantumflow import register
+from qflow_dagster.quantumflow import Fairness, register
 
 # Names of the tests' types begin with "test.": that tells them from the project's own.
 register("test.job")
 register("test.announced", queue="announcements")
+register("test.in_turns", fairness=Fairness(rate=1))
 
 TABLES = (
     "workflows",
@@ -20,6 +21,7 @@ TABLES = (
     "sealed_heads",
     "messages",
     "subscriptions",
+    "fairness_turns",
 )
 
 

@@ -36,6 +36,8 @@ RIGHT: dict[str, dict[str, Any]] = {
     "claim": {"type_name": "test.job", "worker": "w", "limit": 1, "among": [ID], "lease": 1.0, "run_id": "r"},
     "heartbeat": {"held": HELD, "lease": 1.0},
     "complete": {"held": HELD, "results": [1], "actor": "t"},
+    "complete_and_claim": {"held": HELD, "type_name": "test.job", "worker": "w", "results": [1]}
+    | {"limit": 1, "lease": 1.0, "run_id": "r"},
     "fail": {"held": HELD, "errors": [1], "actor": "t"},
     "transition": {
         "workflows": [ID],

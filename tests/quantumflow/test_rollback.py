@@ -19,6 +19,11 @@ OPERATIONS: dict[str, Callable[[Connection, dict], object]] = {
     ),
     "add_dependencies": lambda c, ids: core.add_dependencies(c, [(ids["free"], ids["paused"])]),
     "claim": lambda c, ids: core.claim(c, "test.job", worker="w", limit=9),
+    "complete_and_claim": lambda c, ids: (
+        core.complete_and_claim(c, [ids["held"]], "test.job", worker="w", results=["done"], limit=9),
+        core.create_workflow(c, "test.in_turns", actor="t", fairness_key="k"),
+        core.claim(c, "test.in_turns", worker="w"),
+    ),
     "hasten": lambda c, ids: (keyed(c), core.hasten(c, "test.job", "k:")),
     "postpone": lambda c, ids: (keyed(c), core.postpone(c, "test.job", "k:", 60.0)),
     "heartbeat": lambda c, ids: core.heartbeat(c, [ids["held"]], lease=9999),
