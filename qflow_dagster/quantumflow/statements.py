@@ -191,13 +191,13 @@ CLAIM_IN_TURNS = _statement(
     _IN_TURNS, column_list(Workflow, "u"), "ORDER BY u.priority DESC, u.available_at, u.id"
 )
 
-# Keys served together keep their order among each other.
+# Keys served together keep their order among each other, except that those of the last round are behind the others.
 TAKE_TURNS = text(f"""
 INSERT INTO fairness_turns (type, fairness_key, served_at, tokens)
 SELECT :type, served.fairness_key, statement_timestamp() + served.position * interval '1 microsecond', served.tokens
 FROM (
     SELECT w.fairness_key, {TOKENS} - count(*) AS tokens,
-           row_number() OVER (ORDER BY t.served_at NULLS FIRST, w.fairness_key) AS position
+           row_number() OVER (ORDER BY count(*), t.served_at NULLS FIRST, w.fairness_key) AS position
     FROM workflows w LEFT JOIN fairness_turns t ON t.type = w.type AND t.fairness_key = w.fairness_key
     WHERE w.id = ANY(:ids) GROUP BY w.fairness_key, t.served_at, t.tokens) AS served
 ON CONFLICT (type, fairness_key) DO UPDATE SET served_at = excluded.served_at, tokens = excluded.tokens

@@ -147,7 +147,7 @@ def test_a_key_belongs_to_types_with_fairness_alone(connection: Connection) -> N
     for new in (
         NewWorkflow(type="test.fair"),
         NewWorkflow(type="test.job", fairness_key="a"),
-        NewWorkflow(type="test.fair", fairness_key="\0"),
+        NewWorkflow(type="test.fair", fairness_key=""),
     ):
         with pytest.raises(UsageError, match="fairness_key"):
             create_workflows(connection, [new], actor="test")
