@@ -218,7 +218,9 @@ def measure(wanted: str, count: int, seconds: float, table: Table) -> None:
         shop = home / "shop"
         make_repository(shop, count)
         command = [sys.executable, "-m", "qflow_dagster.cli", "run", str(shop), "--items", str(count)]
-        subprocess.run(command, env={**os.environ, "QFLOW_HOME": str(home)}, check=True, capture_output=True)
+        # By default, fewer changes of a repository await approval at a time.
+        limits = {"QFLOW_HOME": str(home), "QFLOW_IMPROVEMENT_WAITING": str(count)}
+        subprocess.run(command, env={**os.environ, **limits}, check=True, capture_output=True)
         try:
             with running(home, settings) as up:
                 address = embedded.url(home)
