@@ -13,10 +13,11 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import pytest
-from dagster._core.launcher import LaunchRunContext
+from dagster._core.launcher import DefaultRunLauncher, LaunchRunContext
 from sqlalchemy import URL, insert
 
 from benchmarks import brokers
+from qflow_dagster.cli.dagster_configuration import MAX_PROCESSES
 from qflow_dagster.cli.session import dagster_environment
 from qflow_dagster.database import engine
 from qflow_dagster.ingestion.repositories import register
@@ -206,3 +207,65 @@ def test_a_run_on_a_repository_of_another_machine_waits_for_a_worker_there(
         eventually(lambda: runs.status(there) is status.SUCCESS, "the other machine executes it")
     finally:
         forks.kill_session(elsewhere)
+
+
+ONLY_POSTGRESQL = pytest.mark.parametrize("home", ["postgresql"], indirect=True)
+
+
+@ONLY_POSTGRESQL
+def test_a_process_is_replaced_after_its_number_of_runs(
+    instance: dg.DagsterInstance, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QFLOW_WORKERS_MAX_RUNS", "2")
+    started = forks.start(serve)
+    try:
+        runs, parent = Runs(instance, home), psutil.Process(started.pid)
+        runs.go.touch()
+
+        def executing() -> list[int]:
+            return [child.pid for child in parent.children()]
+
+        eventually(lambda: len(executing()) == 1, "the worker has a process")
+        [first] = executing()
+        for count in (1, 2):
+            run = runs.launch()
+            eventually(lambda run=run: runs.status(run) is dg.DagsterRunStatus.SUCCESS, "the run has ended")
+            assert count == 2 or executing() == [first]
+        eventually(lambda: executing() not in ([], [first]), "another process takes its place")
+        last = runs.launch()
+        eventually(lambda: runs.status(last) is dg.DagsterRunStatus.SUCCESS, "and executes the next run")
+    finally:
+        forks.kill_session(started)
+
+
+@ONLY_POSTGRESQL
+def test_a_worker_goes_on_when_all_its_connections_are_lost(
+    instance: dg.DagsterInstance, home: Path, process: psutil.Process
+) -> None:
+    """What a restart of the server does to a run that is executed, and to what waits for the worker."""
+    runs = Runs(instance, home)
+    executed = runs.launch()
+    eventually(lambda: runs.starts() == [executed], "the run has begun")
+    waits = runs.launch()
+    with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+            "AND (datname = current_database() OR datname = current_database() || '_dagster')"
+        )
+    runs.go.touch()
+    for run in (executed, waits):
+        eventually(lambda run=run: runs.status(run) is dg.DagsterRunStatus.SUCCESS, "both runs have ended")
+    assert runs.starts() == [executed, waits]
+
+
+@ONLY_POSTGRESQL
+def test_without_workers_dagster_itself_starts_a_process_for_each_run(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QFLOW_WORKERS_ENABLED", "false")
+    settings.cache_clear()
+    for name, value in dagster_environment().items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.get() as instance:
+        assert isinstance(instance.run_launcher, DefaultRunLauncher)
+        assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == MAX_PROCESSES
