@@ -162,7 +162,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings().generation.tests = "off"
     outcomes = {}
-    with tempfile.TemporaryDirectory(prefix="qflow-changes-") as folder:
+    with tempfile.TemporaryDirectory(prefix="qflow-changes-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         home.chmod(0o755)
         embedded.start(home)
@@ -170,6 +170,8 @@ def main() -> None:
             for repository in arguments.repositories:
                 outcome = changes_of(home, repository.resolve())
                 outcomes[repository.absolute().name] = outcome
+                if arguments.patches:
+                    write({repository.absolute().name: outcome}, arguments.patches)
                 console.print(
                     f"{repository.name}: {len(outcome.patches)} changes at {len(outcome.offered)} locations, "
                     f"{outcome.seconds:.0f} s on {os.cpu_count()} cores"
@@ -179,8 +181,6 @@ def main() -> None:
     console.print(by_rule(outcomes))
     if arguments.labels:
         console.print(against_labels(outcomes, yaml.safe_load(arguments.labels.read_text())))
-    if arguments.patches:
-        write(outcomes, arguments.patches)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import examples, matchers
 from qflow_dagster.evolution.conditions import FILE, FUNCTION, OPERATORS, SHARED, Condition, ConditionError
 from qflow_dagster.evolution.rule_engine import target_of
-from qflow_dagster.evolution.rules import Rule, load_rules, read_pack
+from qflow_dagster.evolution.rules import PACKS, Rule, load_rules, read_pack
 from qflow_dagster.generation.codemods import CODEMODS
 from qflow_dagster.generation.fixed_text import fix_text
+from qflow_dagster.safety import documents
 from qflow_dagster.settings import settings
 
 RULES = load_rules()
@@ -254,3 +255,8 @@ def test_comments_suppress_by_line_rule_and_file() -> None:
     assert [match.suppressed for match in found] == [True, True, False, True, False]
     code = f"// qflow: ignore-file[go/self-assignment]\n{code}"
     assert all(match.suppressed for match in matchers.find(matchers.Source(code, "a.go"), "go", [rule]))
+
+
+def test_packs_are_read_alike_by_the_parser_of_packs_of_others() -> None:
+    for pack in sorted(PACKS.glob("*.yaml")):
+        assert documents.read(pack).data == documents.read(pack, own=True).data

@@ -118,6 +118,27 @@ def test_without_golangci_lint(loop: Loop, configuration: str) -> None:
     assert sandbox.available() == "none" or result.gate.evidence.startswith("needs golangci-lint")
 
 
+@pytest.mark.skipif(shutil.which("golangci-lint") is None, reason="needs golangci-lint")
+def test_golangci_lint_finds_nothing_new(loop: Loop) -> None:
+    # Linters that need no types: an old program reads no types of a new Go.
+    files = {
+        ".golangci.yml": "linters: {disable-all: true, enable: [misspell, lll]}\nlinters-settings: {lll: {line-length: 40}}\n",
+        "go.mod": "module p\n\ngo 1.17\n",
+        "p/a.go": "package p\n\n// A is received.\nvar A = 1\n\n// B is recieved.\nvar B = 1\n",
+    }
+    project = Project(loop, files)
+    changes = [("A = 1", "A = 2"), ("A is received", "A is recieved"), ("B = 1", f"B = 1 // {'b' * 40}")]
+    results = checked(project, *(project.candidate("p/a.go", change, language="go") for change in changes))
+    if results[0].gate.verdict == "skipped":
+        pytest.skip(results[0].gate.evidence)
+    assert [(result.gate.verdict, result.gate.evidence) for result in results] == [
+        ("passed", "golangci-lint with the repository's configuration complains of nothing new"),
+        ("failed", "p/a.go: misspell"),
+        ("failed", "p/a.go: lll"),
+    ]
+    assert [list(result.blamed) for result in results] == [[], [("p/a.go", 3)], [("p/a.go", 7)]]
+
+
 REPORTS = {
     "pylint": (
         '[{"type": "warning", "path": "a.py", "line": 3, "symbol": "unused-argument", "message-id": "W0613"}]',

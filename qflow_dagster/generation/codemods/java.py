@@ -38,6 +38,11 @@ def interrupted(file: File, match: Match) -> list[Edit] | str | None:
             break
         if outer.kind() == "try_statement" and (waits := _WAITS.search(_finally(outer))):
             return f"{waits[0]}…) after it would end at once"
+    method = next((outer for outer in clause.ancestors() if outer.kind() in _BODIES), None)
+    name = method.field("name") if method is not None and method.kind() == "method_declaration" else None
+    again = _repeated(file.root, name.text()) if name is not None else None
+    if again is not None:
+        return f"a loop in line {file.source.line_of(span_of(again)[0])} would not wait any more after the exception"
     body = clause.field("body")
     statements = named_children(body) if body is not None else []
     if body is None or not statements or statements[-1].kind() != "throw_statement":
@@ -51,6 +56,32 @@ def interrupted(file: File, match: Match) -> list[Edit] | str | None:
         return "the handler is written on one line"
     indent = indent_of(file, statements[-1])
     return [Edit(start, start, f"Thread.currentThread().interrupt();{newline(file)}{indent}")]
+
+
+def _repeated(root: SgNode, method: str) -> SgNode | None:
+    """Return a loop of the file that calls a method, catches its exception, and goes on."""
+    for call in root.find_all(
+        kind="method_invocation", has={"field": "name", "regex": f"^{re.escape(method)}$"}
+    ):
+        caught = False
+        for outer in call.ancestors():
+            if outer.kind() in _LOOPS and caught:
+                return outer
+            if outer.kind() in _BODIES:
+                break
+            if outer.kind() == "try_statement":
+                caught |= any(_goes_on(clause) for clause in outer.find_all(kind="catch_clause"))
+    return None
+
+
+def _goes_on(clause: SgNode) -> bool:
+    body = clause.field("body")
+    statements = named_children(body) if body is not None else []
+    return not statements or statements[-1].kind() not in (
+        "return_statement",
+        "throw_statement",
+        "break_statement",
+    )
 
 
 def _finally(statement: SgNode) -> str:
