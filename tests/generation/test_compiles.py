@@ -140,6 +140,37 @@ def test_bugs_of_go_are_fixed_where_the_fix_compiles(loop: Loop) -> None:
     }
 
 
+PRINTS = 'package shop\n\nimport "log"\n\nfunc {0}({1} {2}) {{\n\tlog.Fatal("found %d", {1})\n}}\n'
+
+
+@needs["go"]
+@pytest.mark.parametrize("module", [{"go.mod": MODULE}, {}])
+def test_a_mark_that_does_not_fit_the_type_of_its_value_is_not_made_one(
+    loop: Loop, module: dict[str, str]
+) -> None:
+    loop.repository.commit(
+        {
+            **module,
+            "numbers.go": PRINTS.format("numbers", "ns", "[]int"),
+            "texts.go": PRINTS.format("texts", "names", "[]string"),
+        }
+    )
+    assert changes(loop) == {"numbers.go": ['log.Fatalf("found %d", ns)']}
+    assert "wrong type []string" in withheld(loop)["texts.go", 6]
+
+
+@needs["go"]
+def test_of_a_module_of_go_only_packages_that_see_the_change_are_compiled(loop: Loop) -> None:
+    loop.repository.commit(
+        {
+            "go.mod": MODULE + "\nrequire example.com/cart v1.0.0\n",
+            "shop.go": GO_ELSEWHERE,
+            "till/till.go": 'package till\n\nimport _ "example.com/cart"\n',
+        }
+    )
+    assert changes(loop) == {"shop.go": ["return time.Until(end)"]}
+
+
 @needs["cargo"]
 def test_bugs_of_rust_are_fixed_where_the_fix_compiles(loop: Loop) -> None:
     code = 'use std::io::{self, Write};\n\npub fn f(w: &mut impl Write) -> io::Result<()> {\n    w.write("text".as_bytes())?;\n    Ok(())\n}\n'

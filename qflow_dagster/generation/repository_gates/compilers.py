@@ -4,14 +4,23 @@ Belongs here: commands and formats of output. Does not belong here: what a chang
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from qflow_dagster.evolution.analysis.nodes import of_kinds, span_of
+from qflow_dagster.evolution.matchers import Source
 
 # A name that no program has: where it is put, a compiler that reads the line reports it.
 PROBE = "qflow_probe_"
 _MANIFESTS = {"rust": "Cargo.toml", "go": "go.mod"}
 _SOURCE_ROOTS = ("src/main/java", "src/test/java", "src")
+# Tests are compiled too, and nothing is run.
+_GO_TEST = ("go", "test", "-gcflags=-e", "-exec", "true")
+# What these are given is looked at by vet, not by the compiler.
+_FORMATTING = re.compile(r"\.(?:Print|Fatal|Panic|Error|Info|Warn|Warning|Debug|Log|Skip)f\(")
+_VET = re.compile(r"\S+ (format %|call (has|needs) |arg list ends)|non-constant format string")
+_GO_INNER = ("block", "import_declaration", "comment")
 # Rust and Go: path:line:column: message; Java: path:line: error: message.
 _MESSAGE = re.compile(r"^(?:vet: )?(?P<path>[^\s:]+):(?P<line>\d+):(?:\d+:)? (?P<message>.+)$", re.M)
 
@@ -37,10 +46,10 @@ class Command(NamedTuple):
         return self.arguments[0]
 
 
-def commands(language: str, paths: Iterable[str], checkout: Path) -> dict[Command, list[str]]:
-    """Return the commands that compile these files of a checkout, each with its files."""
+def commands(language: str, after: Mapping[str, str], checkout: Path) -> dict[Command, list[str]]:
+    """Return the commands that compile changed files (path to new text) of a checkout, each with its files."""
     found: dict[Command, list[str]] = {}
-    paths = sorted(paths)
+    paths = sorted(after)
     if language == "java":
         return {Command("java", "", _javac(paths, checkout)): paths} if paths else {}
     for path in paths:
@@ -57,18 +66,20 @@ def commands(language: str, paths: Iterable[str], checkout: Path) -> dict[Comman
                 )
             )
         elif folder is None:
-            command = Command(
-                language,
-                str(alone.parent),
-                ("go", "build", "-gcflags=-e", "-o", "/dev/null", f"./{alone.name}"),
-            )
+            vet = _vet([path], after, checkout)
+            command = Command(language, str(alone.parent), (*_GO_TEST, vet, f"./{alone.name}"))
         else:
-            # Tests are compiled too; nothing is run.
-            command = Command(
-                language, folder, ("go", "test", "-vet=off", "-gcflags=-e", "-exec", "true", "./...")
-            )
+            own = [other for other in paths if _with_manifest(other, "go.mod", checkout) == folder]
+            vet = _vet(own, after, checkout)
+            command = Command(language, folder, (*_GO_TEST, vet, *_packages(folder, own, after, checkout)))
         found.setdefault(command, []).append(path)
     return found
+
+
+def compiled(command: Command, code: str, output: str, paths: Sequence[str]) -> bool:
+    """Return whether a command compiled its files: what vet complains about does compile."""
+    found = errors(command, output, paths) if command.language == "go" and code != "0" else []
+    return code == "0" or (bool(found) and all(_VET.match(error.message) for error in found))
 
 
 def errors(command: Command, output: str, paths: Sequence[str]) -> list[Error]:
@@ -89,6 +100,36 @@ def errors(command: Command, output: str, paths: Sequence[str]) -> list[Error]:
             path = message["path"]
         found.append(Error(path or reported, int(message["line"]), text.removeprefix("error: ")))
     return found
+
+
+def _packages(module: str, paths: Sequence[str], after: Mapping[str, str], checkout: Path) -> list[str]:
+    """Return the packages of a module that a change may break: its own if only bodies of functions differ, else all."""
+    if any(_outline(_before(path, checkout)) != _outline(after[path]) for path in paths):
+        return ["./..."]
+    return sorted({f"./{Path(path).parent.relative_to(module)}" for path in paths})
+
+
+def _vet(paths: Sequence[str], after: Mapping[str, str], checkout: Path) -> str:
+    """Return the option that has vet look at a change that makes text by format; it reads all dependencies for that."""
+    more = any(
+        len(_FORMATTING.findall(after[path])) > len(_FORMATTING.findall(_before(path, checkout)))
+        for path in paths
+    )
+    return "-vet=printf" if more else "-vet=off"
+
+
+def _before(path: str, checkout: Path) -> str:
+    return (checkout / path).read_text(encoding="utf-8", errors="replace")
+
+
+def _outline(code: str) -> str:
+    """Return the code of a Go file without what other packages cannot see."""
+    source, outline, end = Source(code, "file.go"), [], 0
+    for start, stop in sorted(span_of(node) for node in of_kinds(source.root("go"), _GO_INNER)):
+        if start >= end:
+            outline.append(code[end:start])
+            end = stop
+    return " ".join("".join([*outline, code[end:]]).split())
 
 
 def _with_manifest(path: str, name: str, checkout: Path) -> str | None:

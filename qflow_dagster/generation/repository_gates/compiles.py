@@ -156,7 +156,9 @@ def _judge(
             return refuse(outcome.output or f"needs {run.command.tool}")
         if outcome.code == "unfinished":
             return refuse(f"{run.command.tool} took too long")
-    failing = [(run, outcome) for run, outcome in before if outcome.code != "0"]
+    failing = [
+        (run, outcome) for run, outcome in before if not compilers.compiled(run.command, *outcome, run.paths)
+    ]
     unread: list[tuple[str, Fix]] = []
     if candidate.request.language != "java":
         if failing:
@@ -169,7 +171,9 @@ def _judge(
     not_read = refuse("the compiler does not read it here: another platform, feature or build", unread)
     if not new and unread:
         return not_read
-    if not new and (failing or all(outcome.code == "0" for _, outcome in after)):
+    if not new and (
+        failing or all(compilers.compiled(run.command, *outcome, run.paths) for run, outcome in after)
+    ):
         verdict: Verdict = "passed"
         old = sum(len(compilers.errors(run.command, outcome.output, run.paths)) for run, outcome in failing)
         evidence = f"{own[0][0].command.tool}, before and after" + (f"; {old} errors in both" if old else "")
