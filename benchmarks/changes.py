@@ -4,6 +4,7 @@ By rule: the locations with a finding whose rule has a fix, at how many of them 
 repository's own tests apart), and why there is none at the others. `--patches FOLDER` writes each change as a file to
 read and judge. With `--labels FILE` (YAML: repository, commit, rule, path, line, `right`: whether a change is right
 there, as judged by reading the code) also the share of the right ones that are offered, and the wrong ones that are.
+`--programs` takes the small programs of `changed_programs`, and runs each before and after what is offered.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, text
 
+from benchmarks import changed_programs
 from benchmarks.loop import NAME, prepare
 from qflow_dagster.agents import self_improvement
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
@@ -156,9 +158,16 @@ def write(outcomes: dict[str, Outcome], folder: Path) -> None:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("repositories", nargs="+", type=Path)
+    parser.add_argument("repositories", nargs="*", type=Path)
     parser.add_argument("--patches", type=Path, help="a folder to write the changes to")
     parser.add_argument("--labels", type=Path, help="a file of labelled locations")
+    parser.add_argument(
+        "--programs",
+        nargs="?",
+        const="",
+        metavar="PATTERN",
+        help="also the small programs (with this in their path or rule), with all rules on",
+    )
     arguments = parser.parse_args()
     settings().generation.tests = "off"
     outcomes = {}
@@ -167,6 +176,12 @@ def main() -> None:
         home.chmod(0o755)
         embedded.start(home)
         try:
+            programs = [] if arguments.programs is None else changed_programs.read(arguments.programs)
+            target = home / "programs"
+            if programs:
+                settings().rules.enabled = [rule.id for rule in load_rules()]
+                changed_programs.write(programs, target)
+                arguments.repositories.append(target)
             for repository in arguments.repositories:
                 outcome = changes_of(home, repository.resolve())
                 outcomes[repository.absolute().name] = outcome
@@ -176,6 +191,10 @@ def main() -> None:
                     f"{repository.name}: {len(outcome.patches)} changes at {len(outcome.offered)} locations, "
                     f"{outcome.seconds:.0f} s on {os.cpu_count()} cores"
                 )
+            if programs:
+                judged = changed_programs.judge(target, programs, outcomes["programs"].patches)
+                console.print(changed_programs.table(programs, judged))
+                console.print(changed_programs.differences(judged), markup=False)
         finally:
             embedded.stop(home)
     console.print(by_rule(outcomes))

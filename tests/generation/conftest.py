@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
+from qflow_dagster.evolution import embedded
 from qflow_dagster.evolution.matchers import Edit, apply_edits
 from qflow_dagster.evolution.rules import load_rules
 from qflow_dagster.generation import patches
@@ -96,16 +97,21 @@ class Project:
 
     def candidate(self, path: str, *replacements: tuple[str, str], language: str = "python") -> Candidate:
         """Return a candidate that replaces texts in a file, each at a location of its own."""
-        text, base = self.files[path], self.snapshot.commit_oid
+        inner = embedded.of_file(path, self.files[path])
+        text, base = self.files[path] if inner is None else inner.code.text, self.snapshot.commit_oid
         edits = [Edit(text.index(old), text.index(old) + len(old), new) for old, new in replacements]
         lines = [text.count("\n", 0, edit.start) + 1 for edit in edits]
         fixes = tuple(Fix(line, line, (edit,)) for line, edit in zip(lines, edits, strict=True))
         after = apply_edits(text, edits)
         findings = tuple((line, "here") for line in lines)
         change = dataclasses.replace(
-            request("python/not-in", text, path), language=language, base=base, findings=findings
+            request("python/not-in", text, path),
+            language=language,
+            base=base,
+            findings=findings,
+            embedded=inner,
         )
-        patch = patches.make(self.objects, base, {path: after.encode()})
+        patch = patches.make(self.objects, base, {path: change.file_with(after).encode()})
         file = FileChange(uuid4(), change, FileResult(after, fixes, [], ()))
         return Candidate(self.snapshot.repository_id, self.loop.name, base, patch, [file], ["rule-fix"])
 

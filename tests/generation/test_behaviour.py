@@ -59,6 +59,14 @@ SAME = {
     ),
     "generator": ("def f(n: int):\n    for i in range(n):\n        yield i\n", "def f(n: int):\n    yield from range(n)\n"),
     "async": ("async def f(x: int):\n    return not not x\n", "async def f(x: int):\n    return bool(x)\n"),
+    "random": (
+        "import random\n\n\ndef f(x: int):\n    return random.random() + x\n",
+        "import random\n\n\ndef f(x: int):\n    return x + random.random()\n",
+    ),
+    "logged": (
+        "import logging\n\n\ndef f(x: str):\n    logging.warning(f'a {x}')\n",
+        "import logging\n\n\ndef f(x: str):\n    logging.warning('a %s', x)\n",
+    ),
 }  # fmt: skip
 DIFFERENT = {
     "a state kept in a default": (
@@ -83,11 +91,39 @@ DIFFERENT = {
         "def f(s: str):\n    return s[:-4] if s.endswith('.txt') else s\n",
         "def f(s: str):\n    return s.replace('.txt', '') if s.endswith('.txt') else s\n",
     ),
+    "an asynchronous generator": (
+        "async def f(n: int):\n    yield n\n",
+        "async def f(n: int):\n    yield -n\n",
+    ),
+    "the object of a method": (
+        "class A:\n    def f(self, x: int):\n        self.x = x\n",
+        "class A:\n    def f(self, x: int):\n        self.x = -x\n",
+    ),
+    "a value of the module": (
+        "def f(x: int):\n    seen.append(x)\n\n\nseen = []\n",
+        "def f(x: int):\n    seen.append(-x)\n\n\nseen = []\n",
+    ),
+    "errors shown": (
+        "def f(x: int):\n    print(x, file=sys.stderr)\n\n\nimport sys\n",
+        "def f(x: int):\n    print(-x, file=sys.stderr)\n\n\nimport sys\n",
+    ),
+    "the argument instead of a copy": (
+        "def f(xs: list[int]):\n    return list(xs)\n",
+        "def f(xs: list[int]):\n    return xs\n",
+    ),
+    "an object without a dictionary": (
+        "def f(x: int):\n    return A(x)\n\n\nclass A:\n    __slots__ = ('x',)\n\n    def __init__(self, x):\n        self.x = x\n",
+        "def f(x: int):\n    return A(-x)\n\n\nclass A:\n    __slots__ = ('x',)\n\n    def __init__(self, x):\n        self.x = x\n",
+    ),
+    "the end of the process": (
+        "def f(x: int):\n    os._exit(3)\n\n\nimport os\n",
+        "def f(x: int):\n    os._exit(4)\n\n\nimport os\n",
+    ),
     "the order of evaluation": (
         "def f(a: str, b: str):\n    return '{1} {0}'.format(a, b)\n",
         "def f(a: str, b: str):\n    return f'{a} {b}'\n",
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", SAME)
@@ -125,8 +161,21 @@ def test_what_cannot_be_called_says_why(code: str, line: int, reason: str) -> No
 
 
 def test_a_function_with_varying_results_is_not_compared(tmp_path: Path) -> None:
-    code = "import random\n\n\ndef f(x: int):\n    return random.random() + x\n"
+    code = "import time\n\n\ndef f(x: int):\n    return time.perf_counter() + x\n"
     outcome = compared(tmp_path, code, code.replace("+ x", "+ 1"), 5)
+    assert outcome == {"compared": 0, "reason": "its results vary, or no call ended in time"}
+
+
+@pytest.mark.parametrize("result", ["lambda y: x + y", "object()", "[type('A', (), {'x': x}), min]"])
+def test_a_result_that_shows_nothing_is_not_compared(tmp_path: Path, result: str) -> None:
+    code = f"def f(x: int):\n    return {result}\n"
+    outcome = compared(tmp_path, code, code.replace("(x: int)", "(x: int, /)"), 2)
+    assert outcome == {"compared": 0, "reason": "a result is something that cannot be compared"}
+
+
+def test_a_function_that_never_ends_is_not_compared(tmp_path: Path) -> None:
+    code = "import signal\n\n\ndef f(x: int):\n    signal.pause()\n    return x\n"
+    outcome = compared(tmp_path, code, code.replace("return x", "return -x"), 6)
     assert outcome == {"compared": 0, "reason": "its results vary, or no call ended in time"}
 
 

@@ -60,6 +60,7 @@ DIFFERENT = {
     "another exception": ("function f(a) {\n  return a && a.b;\n}\n", "a && a.b", "a.b"),
     "a changed argument": ("function f(a) {\n  return Object.assign({}, a, { n: 1 });\n}\n", "Object.assign({}, a", "Object.assign(a"),
     "printed": ("function f(a) {\n  console.log('%s', a);\n}\n", "'%s', ", ""),
+    "an asynchronous generator": ("async function* f(a) {\n  yield 1;\n}\n", "yield 1", "yield 2"),
     "a state of the module": ("let n = 0;\nfunction f() {\n  return n++;\n}\n", "n++", "n"),
     "calls back in another order": (
         "function f(g) {\n  return [g(1), g(2)];\n}\n",
@@ -99,6 +100,12 @@ def test_a_difference_is_shown_as_the_smallest_input_with_both_results(
     text, was, now = compared(tmp_path, node_folder, before, before.replace(old, new), line)["different"]
     assert was != now
     assert len(text) < 40
+
+
+def test_a_function_that_is_returned_is_not_compared(tmp_path: Path, node_folder: Path) -> None:
+    code = "function f(x) {\n  return { get: () => x };\n}\n"
+    outcome = compared(tmp_path, node_folder, code, code.replace("=> x", "=> 1"), 2)
+    assert outcome == {"compared": 0, "reason": "its results are functions, which cannot be compared"}
 
 
 def test_a_call_that_does_not_end_is_left_out(tmp_path: Path, node_folder: Path) -> None:

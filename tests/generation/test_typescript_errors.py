@@ -56,6 +56,22 @@ class TestWithCompiler:
         verdicts = [result.gate.verdict for result in checked(project, *candidates)]
         assert verdicts == ["failed", "not applicable", "failed"]
 
+    @pytest.mark.parametrize(
+        ("path", "script"),
+        [("src/a.vue", '<script setup lang="ts">'), ("src/a.svelte", '<script lang="ts">')],
+    )
+    def test_scripts_of_vue_and_svelte_are_checked_with_what_they_import(
+        self, loop: Loop, path: str, script: str
+    ) -> None:
+        markup = "<p>{{ total }}</p>\n" if path.endswith("svelte") else "<template><p /></template>\n"
+        code = f"{markup}{script}\n{USER}</script>\n"
+        project = Project(loop, {**FILES, path: code})
+        good = project.candidate(path, ("[1]", "[2]"), language="typescript")
+        bad = project.candidate(path, ("[1]", "['a']"), language="typescript")
+        results = checked(project, good, bad)
+        assert [result.gate.verdict for result in results] == ["passed", "failed"]
+        assert list(results[1].blamed) == [(path, 4)]
+
     def test_the_nearest_project_that_includes_a_file_decides(self, loop: Loop) -> None:
         wrong = {"a.ts": "export const a: number = 1;\n"}
         folders = {

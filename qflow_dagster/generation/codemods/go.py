@@ -160,6 +160,11 @@ def iteration_error(file: File, match: Match) -> list[Edit] | str | None:
     if not listed or listed[-1].kind() != "nil":
         return "the function does not return nil here"
     loops = [loop for loop in function.find_all(kind="for_statement") if span_of(loop)[1] < match.start]
+    if any(
+        loops and span_of(loops[-1])[1] < span_of(c)[0] < match.start
+        for c in function.find_all(kind="comment")
+    ):
+        return "a comment says what the end of the iteration means"
     for other in function.find_all(kind="return_statement", regex=r"\bnil$"):
         if loops and span_of(loops[-1])[1] < span_of(other)[0] < match.start:
             return "the function returns nil at other places, too"

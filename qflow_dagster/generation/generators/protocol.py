@@ -26,6 +26,10 @@ class Surroundings:
     foreign_equality: str | None = None
 
 
+# Of files of code that stands within another file.
+_SUFFIXES = {"python": ".py", "javascript": ".js", "typescript": ".ts", "tsx": ".tsx"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """A request to a generator: to fix the findings of a rule in one file of a commit.
@@ -55,7 +59,7 @@ class Request:
     @property
     def code_path(self) -> str:
         """The path at which a tool finds the code as a file of its language."""
-        return self.path if self.embedded is None else f"{self.path}.py"
+        return self.path if self.embedded is None else f"{self.path}{_SUFFIXES[self.language]}"
 
     def file_with(self, after: str) -> str:
         """Return the content of the file with another text.

@@ -18,6 +18,7 @@ from qflow_dagster.generation import type_checker
 from qflow_dagster.generation.generators.protocol import Request, Surroundings
 from qflow_dagster.generation.preconditions import (
     conventions,
+    file,
     go,
     go_values,
     java,
@@ -38,6 +39,7 @@ from qflow_dagster.generation.preconditions import (
 from qflow_dagster.generation.preconditions.file import File, Precondition
 
 PRECONDITIONS: dict[str, Precondition] = {
+    **file.PRECONDITIONS,
     **conventions.PRECONDITIONS,
     **python.PRECONDITIONS,
     **python_exceptions.PRECONDITIONS,

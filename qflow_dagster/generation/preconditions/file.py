@@ -122,6 +122,13 @@ class Precondition(NamedTuple):
     typed: bool = False
 
 
+def never_mentions(file: File, match: Match, words: Sequence[str]) -> str | None:
+    """Check that the file has none of these words in it, in any language."""
+    found = [word for word in words if word in file.text]
+    return f"the file mentions `{found[0]}`" if found else None
+
+
+PRECONDITIONS = {"never-mentions": Precondition("the file has none of these words in it", never_mentions)}
 _BUILTINS = frozenset(dir(builtins))
 
 

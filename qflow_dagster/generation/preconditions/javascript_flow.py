@@ -99,6 +99,8 @@ def only_tested(file: File, match: Match, variable: Any) -> str | None:
             return f"{name} is used for more than test()"
         if _steps_through(file, use):
             return f"a loop may go from one match of {name} to the next"
+        if _same_text(call):
+            return f"{name} may be asked for one match of the same text after another"
         asked.append(call.text())
     return f"{name} is asked for one match after another" if len(asked) > len(set(asked)) else None
 
@@ -115,6 +117,41 @@ def _steps_through(file: File, use: SgNode) -> bool:
             called = {node.text() for head in heads if head is not None for node in _identifiers(head)}
             return own is not None and own.text() in called
     return False
+
+
+def _same_text(call: SgNode) -> bool:
+    """Return whether a function may test a text that is not its own again: in a callback, or as it calls itself."""
+    function = _function_of(call)
+    if function is None:
+        return False
+    declarator = function.parent()
+    own = function.field("name") or (declarator.field("name") if declarator is not None else None)
+    names = [node.text() for node in of_kinds(function, ("call_expression",))]
+    if own is not None and any(text.startswith(f"{own.text()}(") for text in names):
+        return True
+    tested = call.field("arguments")
+    parameters = function.field("parameters") or function.field("parameter")
+    given = {node.text() for node in _identifiers(parameters)} if parameters is not None else set()
+    for node in of_kinds(function, ("variable_declarator",)):
+        left = node.field("name")
+        given |= {left.text(), *(each.text() for each in _identifiers(left))} if left is not None else set()
+    if tested is None or "this" in tested.text():
+        return False
+    asked = {node.text() for node in _identifiers(tested)}
+    return bool(asked) and not asked & given
+
+
+def no_big_number_caught(file: File, match: Match, variables: Any) -> str | None:
+    """Check that no catch clause waits for the TypeError of Math.pow for a BigInt, which an operator takes."""
+    node = file.innermost((match.start, match.end))
+    if any((file.captured(match, variable) or "").replace(".", "").isdigit() for variable in variables):
+        return None
+    for ancestor in node.ancestors():
+        if ancestor.kind() in scopes.FUNCTIONS:
+            return None
+        if ancestor.kind() == "try_statement":
+            return "a catch clause may be there for a BigInt, which Math.pow refuses"
+    return None
 
 
 def _identifiers(node: SgNode) -> list[SgNode]:
@@ -161,6 +198,9 @@ PRECONDITIONS = {
     "js-builtin-error": Precondition("The class is an error of the language.", builtin_error),
     "js-only-tested": Precondition(
         "The regular expression is used for test() alone, outside loops.", only_tested
+    ),
+    "js-no-big-number-caught": Precondition(
+        "No catch clause waits for what a BigInt raises.", no_big_number_caught
     ),
     "js-distinct-cases": Precondition("No value has a case of its own.", distinct_cases),
 }

@@ -21,6 +21,8 @@ from qflow_dagster.generation.preconditions.python_syntax import (
 
 # These compute a path from a path and do nothing else.
 _OF_PATHS = {"join", "dirname", "basename", "abspath", "normpath", "expanduser", "realpath"}
+# What they are called for would be hidden by an exception of theirs.
+_CLEAN_UPS = ("__exit__", "__aexit__", "__del__")
 _BRANCHES = ("if_statement", "elif_clause", "else_clause", "case_clause", "except_clause")
 # Special methods that have nothing to return to an operator.
 _NO_OPERATORS = ("__init__", "__new__", "__call__", "__enter__", "__exit__", "__iter__", "__next__")
@@ -39,15 +41,22 @@ def ends_a_branch(file: File, match: Match, argument: None) -> str | None:
         return "the statements that follow would never run"
     if statement.text().partition("(")[0].endswith("Warning"):
         return "a warning is meant to be issued, not raised"
+    if _name_of(statement) in _CLEAN_UPS:
+        return "raised in a clean-up, it would hide what failed"
     return None
+
+
+def _name_of(node: SgNode) -> str:
+    function = function_of(node)
+    name = function.field("name") if function is not None else None
+    return name.text() if name is not None else ""
 
 
 def outside_operator_method(file: File, match: Match, argument: None) -> str | None:
     """Check that it is not in a special method, which may be meant to return NotImplemented to an operator."""
-    function = function_of(file.node(match))
-    name = function.field("name") if function is not None else None
-    if name is not None and name.text().startswith("__") and name.text() not in _NO_OPERATORS:
-        return f"{name.text()} may be meant to return NotImplemented"
+    name = _name_of(file.node(match))
+    if name.startswith("__") and name not in _NO_OPERATORS:
+        return f"{name} may be meant to return NotImplemented"
     return None
 
 
@@ -86,9 +95,17 @@ def coroutine_of_file(file: File, match: Match, variable: str) -> str | None:
         return f"`{name}` is no coroutine"
     if any(_is_of(node, function) for node in of_kinds(function, ("yield",))):
         return f"`{name}` is an asynchronous generator"
+    if any(_is_endless(loop) for loop in of_kinds(function, ("while_statement",))):
+        return f"`{name}` does not end, it may be meant to run beside the rest"
     if "*" in bindings(file):
         return "an import of * may bind any name"
     return None
+
+
+def _is_endless(loop: SgNode) -> bool:
+    condition = loop.field("condition")
+    ends = of_kinds(loop, ("break_statement", "return_statement", "raise_statement"))
+    return condition is not None and condition.text() in ("True", "1") and not ends
 
 
 def without_effect(file: File, match: Match, variables: Sequence[str]) -> str | None:

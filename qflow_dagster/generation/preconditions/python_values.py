@@ -1,6 +1,7 @@
 """Preconditions of Python about values that go into a text: a digest, a command, a statement of SQL, a prefix."""
 
 import ast
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -224,6 +225,11 @@ def sql_statement(file: File, match: Match) -> Statement | str:
     )
 
 
+# Of quotes that are doubled by hand.
+_ESCAPED = re.compile(r"""\.replace\(\s*(?:"'"|'\\''|"\\'")""")
+_ESCAPING = re.compile(r"(?i)escape|quote|saniti")
+
+
 def _is_value_expected(before: str) -> bool:
     head = before.rstrip().upper()
     if head.endswith(("=", "<", ">", " LIKE", " LIMIT", " OFFSET")):
@@ -242,6 +248,8 @@ def sql_values(file: File, match: Match, argument: None) -> str | None:
         return "which database it is for, and so how it marks parameters, is not known"
     call = node_of(file, match, "call")
     receiver = named_children(named_children(call)[0])[0] if call is not None else None
+    if _ESCAPED.search(file.text) or any(_ESCAPING.search(value.text()) for value, _ in statement.values):
+        return "quotes in a value may be escaped already"
     reasons = [None if receiver is None else unknown(file, [receiver], {"Cursor", "Connection"})]
     for value, (start, _) in statement.values:
         reasons.append(unknown(file, [value], {"str"} if file.text[start] == "'" else {"int"}))
@@ -270,6 +278,13 @@ def changed_collection(file: File, match: Match, argument: None) -> str | None:
     )
     if grows:
         return f"what the loop adds to `{name}` may be meant to be gone over too"
+    target = loop.field("left")
+    own = re.split(r"\W+", target.text().strip("( "))[0] if target is not None else ""
+    removed = re.findall(
+        rf"(?:\bdel\s+{re.escape(name)}\[|\b{re.escape(name)}\.(?:remove|discard|pop)\()\s*(.*)", loop.text()
+    )
+    if not all(re.match(rf"{own}\s*[,)\]]", rest) for rest in removed):
+        return "what the loop removes is not the element that it is at: a copy would still have it"
     removes = any(
         node.text().startswith(f"{collection.text()}.remove(")
         or node.text().startswith(f"{collection.text()}.discard(")

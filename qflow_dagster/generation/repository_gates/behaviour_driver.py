@@ -10,11 +10,14 @@ that is forked after the import, so that no call sees what another left behind.
 
 import ast
 import asyncio
+import collections
 import importlib
 import inspect
+import io
 import itertools
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -31,6 +34,9 @@ CALLS = 2
 # Inputs whose calls do not end, after which no more are tried.
 MAX_ENDLESS = 3
 NO_IMPORT = "could not be imported: "
+ENDLESS = f"ended by signal {signal.SIGALRM.value}"
+# Of a result that is a function, or has nothing inside that can be seen, it is not known what it does.
+OPAQUE = "something that cannot be compared"
 MAX_ITEMS = 50
 MAX_LENGTH = 2_000
 # What a function raises for an input of a type that it is not for.
@@ -38,6 +44,8 @@ _UNFIT = re.compile(r": raised (TypeError|AttributeError)")
 # The first difference in the output of CrossHair: the arguments.
 _FOUND = re.compile(r"^Given: \((.*?)\),?$", re.M)
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+\b")
+# A change moves lines, whose numbers warnings and tracebacks show.
+_LINE = re.compile(r"(\bline |\.py:)\d+")
 
 
 def main(arguments):
@@ -140,13 +148,19 @@ def difference(typed, before, again, after):
     steady = {
         text for text, result in before.items() if not isinstance(again, str) and again.get(text) == result
     }
-    both = [text for text in before if text in steady and text in after]
+    both = [
+        text
+        for text in before
+        if text in steady and text in after and not before[text] == after[text] == ENDLESS
+    ]
     if not both:
         return {"compared": 0, "reason": "its results vary, or no call ended in time"}
     for text in both:
         unfit = not typed and _UNFIT.search(before[text]) and ": raised" not in after[text]
         if before[text] != after[text] and not unfit:
             return {"compared": len(both), "different": [text, before[text], after[text]]}
+    if any(OPAQUE in before[text] for text in both):
+        return {"compared": 0, "reason": f"a result is {OPAQUE}"}
     raised = sum(": raised " in before[text] for text in both)
     return {"compared": len(both), "raised": raised}
 
@@ -202,7 +216,7 @@ def call_all(function, inputs):
         child = os.fork()
         if child == 0:
             signal.alarm(CALL_SECONDS)
-            result = describe_calls(target, name, function["kind"], text)
+            result = describe_calls(module, target, name, function["kind"], text)
             os.write(write, result.encode("utf-8", "backslashreplace")[: 4 * MAX_LENGTH])
             os._exit(0)
         os.close(write)
@@ -211,7 +225,9 @@ def call_all(function, inputs):
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
             result = f"ended by signal {os.WTERMSIG(status)}"
-            endless += os.WTERMSIG(status) == signal.SIGALRM
+            endless += result == ENDLESS
+        elif not result:
+            result = f": raised nothing, and ended the process with {os.WEXITSTATUS(status)}"
         print(MARK + json.dumps([text, result]), file=say, flush=True)
         if endless == MAX_ENDLESS:
             return
@@ -235,12 +251,15 @@ def import_file(path):
     return importlib.import_module(name)
 
 
-def describe_calls(target, name, kind, text):
+def describe_calls(module, target, name, kind, text):
     """Return what calls with one input did: results or exceptions, arguments afterwards, output."""
     parts = []
+    random.seed(0)
+    at_import = data_of(module)
     with tempfile.TemporaryFile("w+") as output:
         os.dup2(output.fileno(), 1)
         sys.stdout = os.fdopen(1, "w", closefd=False)
+        sys.stderr = io.StringIO()
         for _ in range(CALLS):
             constructor, arguments, keywords = ast.literal_eval(text)
             try:
@@ -255,16 +274,43 @@ def describe_calls(target, name, kind, text):
                     result = getattr(bound, name)(*arguments, **keywords)
                 if inspect.iscoroutine(result):
                     result = asyncio.run(result)
+                elif inspect.isasyncgen(result):
+                    result = asyncio.run(first_of(result))
                 parts.append("returned " + description(result))
+                parts += ["the argument itself" for value in arguments if result is value]
+                if kind in ("method", "property") and name != "__init__":
+                    parts.append("self " + description(bound).replace(OPAQUE, ""))
             except BaseException as error:
                 parts.append(": raised " + raised(error))
-            parts.append("arguments " + description([arguments, keywords]))
+            parts.append("arguments " + description([arguments, keywords]).replace(OPAQUE, ""))
         sys.stdout.flush()
         output.seek(0)
-        printed = output.read(MAX_LENGTH)
+        printed = output.read(MAX_LENGTH) + sys.stderr.getvalue()[:MAX_LENGTH]
     if printed:
-        parts.append("printed " + repr(printed))
+        parts.append("printed " + repr(_LINE.sub(r"\1", printed)))
+    parts += ["globals " + text for text in [data_of(module)] if text != at_import]
     return "; ".join(parts)
+
+
+async def first_of(values):
+    """Return the first values of an asynchronous generator."""
+    found = []
+    async for value in values:
+        found.append(value)
+        if len(found) == MAX_ITEMS:
+            break
+    return found
+
+
+def data_of(module):
+    """Return the plain values that a module holds, as text: what a call leaves there is a result, too."""
+    kinds = (bool, int, float, str, bytes, list, dict, set, tuple, bytearray, collections.deque)
+    data = {
+        key: value
+        for key, value in sorted(vars(module).items())
+        if isinstance(value, kinds) and not key.startswith("__")
+    }
+    return description(data).replace(OPAQUE, "")
 
 
 def raised(error):
@@ -280,19 +326,25 @@ def description(value, depth=4):
     elif depth == 0:
         text = kind.__name__
     elif kind in (list, tuple):
-        text = f"{kind.__name__}({listed(value[:MAX_ITEMS], depth)})"
+        more = f" of {len(value)}" if len(value) > MAX_ITEMS else ""
+        text = f"{kind.__name__}({listed(value[:MAX_ITEMS], depth)}{more})"
     elif kind in (set, frozenset):
         text = f"{kind.__name__}({', '.join(sorted(description(item, depth - 1) for item in value))})"
     elif isinstance(value, dict):
         text = f"{kind.__name__}({listed(list(value.items()), depth)})"
     elif inspect.isgenerator(value) or hasattr(kind, "__next__"):
         text = f"iterator({listed(itertools.islice(value, MAX_ITEMS), depth)})"
-    elif callable(value):
-        text = getattr(value, "__qualname__", kind.__name__)
+    elif isinstance(value, type) or inspect.isroutine(value):
+        text = value.__qualname__
+        # It is made by the function.
+        text += f" {OPAQUE}" * ("<" in text)
     else:
-        contents = getattr(value, "__dict__", None)
-        inside = description(contents, depth - 1) if contents else _ADDRESS.sub("0x", repr(value))
-        text = f"{kind.__name__} {inside}"
+        slots = [name for each in kind.__mro__ for name in getattr(each, "__slots__", ())]
+        contents = {name: getattr(value, name) for name in slots if hasattr(value, name)}
+        contents.update(getattr(value, "__dict__", {}))
+        # Without an address, the text is made of what is inside.
+        inside = description(contents, depth - 1) if contents else repr(value)
+        text = f"{kind.__name__} {OPAQUE if _ADDRESS.search(inside) and not contents else inside}"
     return text[:MAX_LENGTH]
 
 

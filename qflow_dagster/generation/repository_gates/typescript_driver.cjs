@@ -19,7 +19,8 @@ const BLOCKING = /^(?:error TS\d+: .*|\S*\.json\(\d+,\d+\): error .*|.*\(\d+,\d+
 const projects = new Map();
 
 function main(jobsFile) {
-  const { candidates, groups } = JSON.parse(fs.readFileSync(jobsFile, "utf8"));
+  const { within, candidates, groups } = JSON.parse(fs.readFileSync(jobsFile, "utf8"));
+  for (const [file, text] of Object.entries(within)) fs.writeFileSync(file, text);
   const results = tsc(["--version"]).error
     ? candidates.map(() => ({ reason: "needs typescript" }))
     : compare(candidates, groups);

@@ -42,7 +42,15 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> dict[UUID, Checked]:
     if not chosen:
         return {}
     position = {candidate.id: number for number, candidate in enumerate(chosen)}
+    # Scripts of other files are checked as files of their own, which stand beside them.
+    within = {
+        file.request.code_path: file.request.text
+        for candidate in chosen
+        for file in candidate.files
+        if file.request.code_path in changed[candidate.id] and file.request.embedded is not None
+    }
     jobs = {
+        "within": within,
         "candidates": [changed[candidate.id] for candidate in chosen],
         "groups": [[position[candidate.id] for candidate in group] for group in apart(chosen, changed)],
     }
@@ -60,13 +68,11 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> dict[UUID, Checked]:
 
 def _files(batch: Batch, candidate: Candidate) -> dict[str, str]:
     """Return the new texts of a candidate's files that the compiler may check."""
-    # Of those with code of another language it checks none, and says so.
-    within = {file.request.path for file in candidate.files if file.request.language in ("typescript", "tsx")}
+    texts = {file.request.code_path: file.result.after for file in candidate.files}
     return {
         path: text
-        for path, text in candidate.after.items()
-        if path in within
-        or path.endswith(TYPESCRIPT)
+        for path, text in texts.items()
+        if path.endswith(TYPESCRIPT)
         or (path.endswith(JAVASCRIPT) and _may_be_checked(batch.folder, path, text))
     }
 
