@@ -48,6 +48,7 @@ SAME = {
         "def f(item, found=[]):\n    return [*found, item]\n",
         "def f(item, found=None):\n    if found is None:\n        found = []\n    return [*found, item]\n",
     ),
+    "a number that is returned": ("def f(x: int):\n    return x\n", "def f(x: int):\n    return x + 0\n"),
     "none": ("def f(x):\n    return x == None\n", "def f(x):\n    return x is None\n"),
     "annotated": (
         "def f(xs: list[int], n: int = 2) -> int:\n    return sum([x for x in xs]) + n\n",

@@ -277,7 +277,8 @@ def describe_calls(module, target, name, kind, text):
                 elif inspect.isasyncgen(result):
                     result = asyncio.run(first_of(result))
                 parts.append("returned " + description(result))
-                parts += ["the argument itself" for value in arguments if result is value]
+                mutable = [value for value in arguments if isinstance(value, (list, dict, set, bytearray))]
+                parts += ["the argument itself" for value in mutable if result is value]
                 if kind in ("method", "property") and name != "__init__":
                     parts.append("self " + description(bound).replace(OPAQUE, ""))
             except BaseException as error:
