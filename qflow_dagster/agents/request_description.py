@@ -1,4 +1,4 @@
-"""A request described in sentences: for the page and the terminal of those who decide.
+"""A request described in sentences: for the page, the terminal and the messages of those who decide.
 
 Belongs here: what changes, why, how risky it is, what was checked and what was not, the record of its rule. Does not
 belong here: how it goes on after the decision (`request_progress`), layout.
@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from qflow_dagster.agents import self_improvement
+from qflow_dagster.approvals import records
 from qflow_dagster.approvals.policy import blast_radius
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import rule_set
@@ -41,6 +42,24 @@ class Description:
     # What of the evidence no sentence says.
     rest: dict[str, Any] = field(default_factory=dict)
 
+    def sentences(self) -> dict[str, str]:
+        """Return what a person reads before deciding, by label, in the order of the page."""
+        gates = {
+            "Failed": _joined(self.failed),
+            "Not checked": _joined(self.skipped),
+            "Checked": _joined(self.passed),
+        }
+        said = {
+            "What": self.what,
+            "Why": self.why,
+            "Rule": self.rule,
+            "Risk": "; ".join(filter(None, (self.risk, *self.risk_parts))),
+            **gates,
+            "What may differ": self.differs,
+            "So far": self.history,
+        }
+        return {label: words for label, words in said.items() if words}
+
 
 def describe(connection: Connection, approval: Mapping[str, Any]) -> Description:
     """Describe an approval, as `records.show` returns it."""
@@ -52,7 +71,8 @@ def describe(connection: Connection, approval: Mapping[str, Any]) -> Description
     description.why = _taken(evidence, "why")
     _describe_gates(description, evidence)
     _describe_risk(description, evidence)
-    description.findings = [str(finding) for finding in evidence.pop("findings", None) or []]
+    if isinstance(evidence.get("findings"), list):
+        description.findings = [str(finding) for finding in evidence.pop("findings")]
     for name in ("rule", "risk", "agent", "generators"):
         evidence.pop(name, None)
     if description.rule:
@@ -65,6 +85,14 @@ def describe(connection: Connection, approval: Mapping[str, Any]) -> Description
         _describe_suggestion(connection, description, content["suggestion"])
     description.rest = evidence
     return description
+
+
+def explain(connection: Connection, approval_id: UUID) -> dict[str, str]:
+    """Return the sentences of a request by label; none if it cannot be read."""
+    try:
+        return describe(connection, records.show(connection, approval_id)).sentences()
+    except QflowError:
+        return {}
 
 
 def _what(approval: Mapping[str, Any], content: Mapping[str, Any]) -> str:
@@ -172,6 +200,10 @@ def _describe_suggestion(connection: Connection, description: Description, id_: 
     description.suggestion = UUID(id_)
     description.locations = suggestion["locations"]
     description.skipped += [("left out", withheld) for withheld in suggestion["withheld"]]
+
+
+def _joined(gates: list[tuple[str, str]]) -> str:
+    return "; ".join(f"{name}: {words}" if words else name for name, words in gates)
 
 
 def _taken(evidence: dict[str, Any], name: str) -> str | None:

@@ -5,13 +5,12 @@ import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import UUID
 
 import typer
 
 from qflow_dagster.approvals import arbiter, assignment, authorization, lists, records
 from qflow_dagster.approvals import policy as approval_policy
-from qflow_dagster.cli import approval_tokens
+from qflow_dagster.cli import approval_tokens, decisions
 from qflow_dagster.cli.output import (
     As,
     JsonFlag,
@@ -43,6 +42,15 @@ Content = Annotated[
     ),
 ]
 Comment = Annotated[str | None, typer.Option("--comment", "-m", help="The reason; it stays in the record.")]
+Ids = Annotated[list[str], typer.Argument(help="Ids of the approvals, or unique prefixes.")]
+Digests = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--digest",
+        help="Digest of the content you saw (see `show`), for several ids in their order; default: show the "
+        "content now and ask you to confirm.",
+    ),
+]
 Digest = Annotated[
     str | None,
     typer.Option(
@@ -114,8 +122,8 @@ def show(approval: Id, json: JsonFlag = False) -> None:
 
 @app.command()
 def approve(
-    approval: Id,
-    digest: Digest = None,
+    approvals: Ids,
+    digest: Digests = None,
     actor: As = None,
     comment: Comment = None,
     answer: Annotated[
@@ -126,17 +134,25 @@ def approve(
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Approve the content shown. The decision that completes the quorum prints the token, once."""
+    """Approve the content shown. The decision that completes the quorum of one id prints the token, once."""
+    if len(approvals) > 1:
+        if answer:
+            raise UsageError("--answer belongs to one request: approve those with fields each by itself")
+        decisions.decide_several("approve", approvals, digest, actor, comment, json)
+        return
     decide = partial(arbiter.approve, answers=_answers(answer or []))
-    _decide(decide, "approve", approval, digest, actor, comment, json)
+    decisions.decide(decide, "approve", approvals[0], digest, actor, comment, json)
 
 
 @app.command()
 def deny(
-    approval: Id, digest: Digest = None, actor: As = None, comment: Comment = None, json: JsonFlag = False
+    approvals: Ids, digest: Digests = None, actor: As = None, comment: Comment = None, json: JsonFlag = False
 ) -> None:
-    """Deny the content shown: one denial ends the approval."""
-    _decide(arbiter.deny, "deny", approval, digest, actor, comment, json)
+    """Deny the content shown: one denial ends an approval."""
+    if len(approvals) > 1:
+        decisions.decide_several("deny", approvals, digest, actor, comment, json)
+    else:
+        decisions.decide(arbiter.deny, "deny", approvals[0], digest, actor, comment, json)
 
 
 @app.command()
@@ -159,7 +175,7 @@ def revoke(
 ) -> None:
     """Revoke a request, or an approval that was not used yet."""
     name = actor_name(actor)
-    id_, seen = _seen("revoke", approval, digest)
+    id_, seen = decisions.seen("revoke", approval, digest)
     with ready_engine().begin() as connection:
         arbiter.revoke(connection, id_, actor=name, reason=reason, digest=seen)
     console.print(f"{id_} revoked")
@@ -338,47 +354,3 @@ def _read_form(path: Path) -> Any:
         return json_module.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} has no form: {error}") from None
-
-
-def _seen(verb: str, approval: str, digest: str | None) -> tuple[UUID, str]:
-    """Return the approval's id and the digest of the content the person saw: passed, or shown now and confirmed.
-
-    Raises:
-        UsageError: no digest was passed, and there is no terminal to show the content on.
-    """
-    with ready_engine().connect() as connection:
-        approval_row = records.show(connection, records.resolve(connection, approval))
-    if digest is not None:
-        # A narrow terminal shows the digest in two lines.
-        return approval_row["id"], "".join(digest.split())
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError(
-            f"a decision needs the digest of the content: give --digest as printed by "
-            f"`qflow approvals show {approval_row['id']}`, or decide at a terminal"
-        )
-    with ready_engine().connect() as connection:
-        print_approval(connection, approval_row)
-    if not typer.confirm(f"{verb} exactly this?"):
-        raise QflowError("nothing was decided")
-    return approval_row["id"], approval_row["digest"]
-
-
-def _decide(
-    decide: Any,
-    verb: str,
-    approval: str,
-    digest: str | None,
-    actor: str | None,
-    comment: str | None,
-    json: bool,
-) -> None:
-    name = actor_name(actor)
-    id_, seen = _seen(verb, approval, digest)
-    with ready_engine().begin() as connection:
-        decided: arbiter.DecisionResult = decide(connection, id_, actor=name, digest=seen, comment=comment)
-    if json:
-        print_json(decided._asdict())
-        return
-    console.print(f"{id_} is {decided.status} ({decided.approvals} of {decided.required} approvals)")
-    if decided.token:
-        console.print("token, shown this once: ", decided.token, sep="", soft_wrap=True)

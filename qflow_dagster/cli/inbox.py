@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qflow_dagster.cli.output import messages, print_text
+from qflow_dagster.cli.output import actor_name, messages, print_text
 from qflow_dagster.cli.session import dagster_environment
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
@@ -39,9 +40,21 @@ def inbox(
     ] = None,
     notifier: Annotated[bool, typer.Option(help="Also deliver notifications.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not print the address.")] = False,
+    terminal: Annotated[
+        bool, typer.Option("--terminal", help="Serve nothing; decide in this terminal, by keys.")
+    ] = False,
 ) -> None:
     """Serve until Ctrl-C. On loopback you act as the user of this system; otherwise people log in."""
-    if context.invoked_subcommand is None:
+    if context.invoked_subcommand is not None:
+        return
+    if terminal:
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise UsageError("--terminal needs a terminal; `qflow approvals list` prints the requests")
+        # Imported here: the server needs none of it.
+        from qflow_dagster.cli.inbox_terminal import InboxTerminal
+
+        InboxTerminal(ready_engine(), actor_name(None)).run()
+    else:
         serve(host or settings().inbox.host, port or settings().inbox.port, workspace, notifier, quiet)
 
 
@@ -51,6 +64,7 @@ def serve(
     """Serve the pages, and deliver notifications, until the process is interrupted."""
     import uvicorn
 
+    from qflow_dagster.agents.request_description import explain
     from qflow_dagster.infrastructure import watching
     from qflow_dagster.notifications import delivery
     from qflow_dagster.web.app import build_app
@@ -73,7 +87,7 @@ def serve(
     worker = threading.Thread(
         target=delivery.work,
         args=(engine, stop),
-        kwargs={"worker": f"notifier {socket.gethostname()} {os.getpid()}"},
+        kwargs={"worker": f"notifier {socket.gethostname()} {os.getpid()}", "explain": explain},
         daemon=True,
     )
     watcher = threading.Thread(target=watching.work, args=(engine, stop), daemon=True)
@@ -142,7 +156,6 @@ def server_config(application: "Starlette", host: str, port: int) -> "uvicorn.Co
 def password(name: Annotated[str, typer.Argument(help="Name of the account.")]) -> None:
     """Create an account entry for QFLOW_INBOX_ACCOUNTS; the password is prompted for, or piped in."""
     import json
-    import sys
 
     from qflow_dagster.web.access import hash_password
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from qflow_dagster.agents.request_description import explain
 from qflow_dagster.cli.output import JsonFlag, console, print_json, print_rows
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
@@ -106,7 +107,8 @@ def work() -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    delivery.work(ready_engine(), stop, worker=f"notifier {socket.gethostname()} {os.getpid()}")
+    worker = f"notifier {socket.gethostname()} {os.getpid()}"
+    delivery.work(ready_engine(), stop, worker=worker, explain=explain)
 
 
 def _filters(only: list[str]) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -20,6 +20,9 @@ from rich.text import Text
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.safety.display import visible, visible_json
+
+if TYPE_CHECKING:
+    from rich.syntax import Syntax
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="At most this many rows.")]
@@ -89,21 +92,24 @@ def print_text(text: str) -> None:
 
 def print_code(code: str, language: str) -> None:
     """Print a patch or a document; on a terminal in colour, with line numbers."""
-    if not console.is_terminal:
+    if console.is_terminal:
+        console.print(code_block(code, language))
+    else:
         print_text(code)
-        return
+
+
+def code_block(code: str, language: str) -> "Syntax":
+    """Return a patch or a document in colour, with line numbers."""
     # Imported here: most commands print no code.
     from rich.syntax import Syntax
 
-    console.print(
-        Syntax(
-            visible(code),
-            language,
-            theme="ansi_dark",
-            background_color="default",
-            line_numbers=True,
-            word_wrap=True,
-        )
+    return Syntax(
+        visible(code),
+        language,
+        theme="ansi_dark",
+        background_color="default",
+        line_numbers=True,
+        word_wrap=True,
     )
 
 
@@ -120,9 +126,13 @@ def print_rows(
     rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str] | None = None, empty: str, title: str = ""
 ) -> None:
     """Print a table of `rows` (their keys are the header), or the sentence `empty` if there are none."""
-    if not rows:
-        console.print(empty)
-        return
+    console.print(rows_table(rows, columns=columns, title=title) if rows else empty)
+
+
+def rows_table(
+    rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str] | None = None, title: str = ""
+) -> Table:
+    """Return a table of `rows` (their keys are the header), without characters that hide or move text."""
     header = list(columns or rows[0])
     table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
     for name in header:
@@ -140,7 +150,7 @@ def print_rows(
         )
     for row in rows:
         table.add_row(*(Text(_cell(row[name])) for name in header))
-    console.print(table)
+    return table
 
 
 def check_choice(noun: str, value: str | None, choices: Iterable[str]) -> None:
@@ -165,13 +175,18 @@ def renamed(**names: str) -> dict[str, Any]:
 
 def print_fields(fields: Mapping[str, Any]) -> None:
     """Print one record as `name  value` lines."""
+    console.print(fields_table(fields))
+
+
+def fields_table(fields: Mapping[str, Any]) -> Table:
+    """Return one record as `name  value` lines, without characters that hide or move text."""
     # Values have a column of their own, so that no line of a value can look like another field.
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in fields.items():
         table.add_row(name.replace("_", " "), Text(_cell(value)))
-    console.print(table)
+    return table
 
 
 def _cell(value: Any) -> str:

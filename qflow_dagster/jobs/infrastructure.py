@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from qflow_dagster.agents.request_description import explain
 from qflow_dagster.assets import infrastructure
 from qflow_dagster.assets.approvals import APPROVALS
 from qflow_dagster.infrastructure import health_agent, maintenance, services
@@ -61,7 +62,7 @@ def check_health() -> None:
 @dg.op(description="Distributes and delivers notifications that no other worker has taken.")
 def deliver_pending(context: dg.OpExecutionContext, database: Database) -> None:
     """Deliver until nothing is due."""
-    delivered = delivery.deliver_pending(database.engine(), worker=worker(context))
+    delivered = delivery.deliver_pending(database.engine(), worker=worker(context), explain=explain)
     context.add_output_metadata({"delivered": delivered})
 
 

@@ -36,7 +36,7 @@ from qflow_dagster.notifications.endpoints import (
     passes,
     resolved_address,
 )
-from qflow_dagster.notifications.events import SEVERITIES, Event, describe
+from qflow_dagster.notifications.events import SEVERITIES, Event, Explain, describe
 from qflow_dagster.notifications.rendering import Text, render
 from qflow_dagster.notifications.sealing import unseal
 from qflow_dagster.processes import LostResult, in_processes
@@ -99,7 +99,7 @@ class Note(NamedTuple):
     link: str | None = None
 
 
-def distribute(connection: Connection) -> int:
+def distribute(connection: Connection, explain: Explain | None = None) -> int:
     """Make a job of every new message for every endpoint that wants it; return how many."""
     by_queue: dict[str, list[Endpoint]] = {}
     for endpoint in find(connection):
@@ -111,7 +111,8 @@ def distribute(connection: Connection) -> int:
             continue
         # Of a notification that died nobody is notified: it would die as well, and so on.
         foreign = [message for message in messages if not _is_own(message.payload)]
-        wanted = list(_wanted(endpoints, foreign, describe(connection, queue, [m.payload for m in foreign])))
+        events = describe(connection, queue, [message.payload for message in foreign], explain)
+        wanted = list(_wanted(endpoints, foreign, events))
         due = digests.split(connection, [item for item, _, _ in wanted]) if wanted else []
         new = [
             _job(
@@ -202,12 +203,12 @@ def deliver(engine: Engine, *, worker: str, limit: int = 100) -> int:
         return sum(pool.map(lambda job: _do(engine, job, endpoints.get(job.payload["endpoint_id"])), due))
 
 
-def deliver_pending(engine: Engine, *, worker: str) -> int:
+def deliver_pending(engine: Engine, *, worker: str, explain: Explain | None = None) -> int:
     """Distribute and deliver what is due, round after round; return how many were delivered."""
 
     def deliver_round() -> tuple[int, int] | None:
         with engine.begin() as connection:
-            distributed = distribute(connection)
+            distributed = distribute(connection, explain)
         delivered = deliver(engine, worker=worker)
         return (distributed, delivered) if distributed or delivered else None
 
@@ -270,7 +271,7 @@ def send(endpoint: Endpoint, note: Note) -> None:
             raise DeliveryFailedError("the service did not take the notification (Apprise says no more)")
 
 
-def work(engine: Engine, stop: threading.Event, *, worker: str) -> None:
+def work(engine: Engine, stop: threading.Event, *, worker: str, explain: Explain | None = None) -> None:
     """Distribute and deliver until `stop` is set, woken by the queues; survives the database's absence."""
     while not stop.is_set():
         try:
@@ -279,7 +280,7 @@ def work(engine: Engine, stop: threading.Event, *, worker: str) -> None:
                 while not stop.is_set():
                     waker.listen({endpoint.queue for endpoint in _all(engine)})
                     with engine.begin() as transaction:
-                        made = distribute(transaction)
+                        made = distribute(transaction, explain)
                     delivered = deliver(engine, worker=worker)
                     if not made and not delivered and not stop.is_set():
                         wait_for_notify(connection, POLL)

@@ -4,7 +4,7 @@ Belongs here: reading the facts of the workflow that a message is about. Does no
 which endpoint gets them (`delivery`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -30,6 +30,8 @@ KINDS = {ERROR_GROUP: "error", INCIDENT: "incident", CIRCUIT_BREAKER: "circuit_b
 HEALTH_SEVERITY = {"healthy": "info", "unknown": "warning", "degraded": "warning", "unhealthy": "critical"}
 # A message's own fields that say which workflow it is about, not what happened.
 INTERNAL = frozenset({"workflow_id", "type", "event", "to", "from", "key", "seq", "attempt"})
+# The sentences of a request for approval by label; they are made where suggestions and rules are known.
+Explain = Callable[[Connection, UUID], Mapping[str, str]]
 RATE_EVENTS = frozenset({"high_error_rate", "error_spike", "recovered"})
 
 
@@ -43,11 +45,13 @@ class Event:
     link: str | None = None
 
 
-def describe(connection: Connection, queue: str, payloads: Sequence[Any]) -> list[Event | None]:
+def describe(
+    connection: Connection, queue: str, payloads: Sequence[Any], explain: Explain | None = None
+) -> list[Event | None]:
     """Return the event of each message; None for one that is no news.
 
-    That is the creation of an approval, because its request follows in the same transaction, and of a circuit breaker,
-    which begins closed.
+    `explain` adds to each request what its page says. No news are the creation of an approval, because its request
+    follows in the same transaction, and that of a circuit breaker, which begins closed.
     """
     rows = _workflows(connection, payloads)
     by_type: dict[str, list[UUID]] = {}
@@ -56,7 +60,16 @@ def describe(connection: Connection, queue: str, payloads: Sequence[Any]) -> lis
     facts: dict[UUID, dict[str, Any]] = {}
     facts |= _approvals(connection, [id_ for name in APPROVAL_TYPES for id_ in by_type.get(name, ())])
     facts |= _errors(connection, by_type.get(ERROR_GROUP, ()))
-    return [_event(queue, payload, rows, facts) for payload in payloads]
+    events = [_event(queue, payload, rows, facts) for payload in payloads]
+    for event in events:
+        if (
+            explain
+            and event
+            and event.kind == "approval"
+            and event.fields["state"] in ("requested", "expiring")
+        ):
+            event.fields["sentences"] = explain(connection, UUID(str(event.fields["workflow_id"])))
+    return events
 
 
 def _event(

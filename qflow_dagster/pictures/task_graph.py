@@ -61,7 +61,10 @@ def layers(tasks: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def svg(tasks: Sequence[dict[str, Any]], title: str) -> str:
-    """Draw the graph from left to right, coloured by state; above `MAX_BOXES` tasks, draw counts per layer instead."""
+    """Draw the graph from left to right, coloured by state; above `MAX_BOXES` tasks, draw counts per layer instead.
+
+    A task with an address (`href`) is a link.
+    """
     columns = layers(tasks)
     if sum(map(len, columns)) > MAX_BOXES:
         return _counts(columns, title)
@@ -89,7 +92,9 @@ def svg(tasks: Sequence[dict[str, Any]], title: str) -> str:
     for column in columns:
         for task in column:
             body += _box(task, *positions[task["name"]])
-    return _svg(width, height, title, body)
+    return _svg(
+        width, height, title, body, role="group" if any(task.get("href") for task in tasks) else "img"
+    )
 
 
 def lines(tasks: Sequence[dict[str, Any]]) -> list[str]:
@@ -118,13 +123,15 @@ def _box(task: dict[str, Any], x: float, y: float) -> list[str]:
     colour = COLOURS.get(task["state"], "#fff")
     ink = "#fff" if task["state"] in ("completed", "failed", "blocked") else "#1f2933"
     name = task["name"] if len(task["name"]) <= 20 else task["name"][:19] + "…"
+    href = task.get("href")
+    begin, end = (f"<a href='{_text(href)}'>", "</a>") if href else ("", "")
     return [
-        f"<g><title>{_text(task['name'])}: {_text(task['state'])}</title>",
+        f"{begin}<g><title>{_text(task['name'])}: {_text(task['state'])}</title>",
         f"<rect x='{x:.0f}' y='{y:.0f}' width='{BOX_WIDTH}' height='{BOX_HEIGHT}' rx='5' fill='{colour}'/>",
         f"<text x='{x + 8:.0f}' y='{y + 15:.0f}' {FONT} font-size='11' font-weight='600' fill='{ink}'>"
         f"{_text(name)}</text>",
         f"<text x='{x + 8:.0f}' y='{y + 28:.0f}' {FONT} font-size='10' fill='{ink}'>"
-        f"{_text(task['role'])}, {_text(task['state'])}</text></g>",
+        f"{_text(task['role'])}, {_text(task['state'])}</text></g>{end}",
     ]
 
 
@@ -152,10 +159,10 @@ def _counts(columns: Sequence[Sequence[dict[str, Any]]], title: str) -> str:
     return _svg(720, 280, f"{title}: {total:,} tasks by layer, at most {max_tasks:,} in one", body)
 
 
-def _svg(width: float, height: float, title: str, body: Sequence[str]) -> str:
+def _svg(width: float, height: float, title: str, body: Sequence[str], role: str = "img") -> str:
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width:.0f} {height:.0f}' width='{width:.0f}' "
-        f"role='img' aria-label='{_text(title)}'><rect width='100%' height='100%' fill='#fff'/>"
+        f"role='{role}' aria-label='{_text(title)}'><rect width='100%' height='100%' fill='#fff'/>"
         f"<text x='10' y='22' {FONT} font-size='14' font-weight='600' fill='#1f2933'>{_text(title)}</text>"
         f"{''.join(body)}</svg>"
     )

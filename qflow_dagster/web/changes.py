@@ -13,7 +13,7 @@ from qflow_dagster.agents.suggestion_states import SUGGESTION
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.safety.display import visible_json
-from qflow_dagster.web.diffs import diff_files
+from qflow_dagster.web.diff_context import files_with_context
 from qflow_dagster.web.pages import (
     PAGE_ROWS,
     Code,
@@ -110,7 +110,7 @@ def change(request: Request, connection: Connection) -> Response:
             ],
             empty="No gate ran.",
         ),
-        Section(title="Diff", body=_diff(suggestion["patch"])),
+        Section(title="Diff", body=_diff(request, connection, suggestion)),
         Section(
             title="History",
             rows=history_rows(suggestion["history"]),
@@ -162,9 +162,12 @@ def _outcome(edit: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _diff(patch: str) -> Markup:
-    """Return a unified diff as on the page of its request."""
+def _diff(request: Request, connection: Connection, suggestion: dict[str, Any]) -> Markup:
+    """Return the diff of a change as on the page of its request."""
     macros: Any = templates.env.get_template("diff.html").module
-    shown = macros.diff(diff_files(patch[:MAX_PATCH]))
+    patch = suggestion["patch"]
+    files = files_with_context(
+        request, connection, patch[:MAX_PATCH], suggestion["repository"], suggestion["base_commit"]
+    )
     rest = f"{len(patch) - MAX_PATCH:,} more characters are not shown." if len(patch) > MAX_PATCH else ""
-    return Markup(shown) + (Markup("<p class='problem'>{}</p>").format(rest) if rest else "")  # noqa: S704
+    return Markup(macros.diff(files)) + (Markup("<p class='problem'>{}</p>").format(rest) if rest else "")  # noqa: S704

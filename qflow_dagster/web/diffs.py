@@ -3,7 +3,7 @@
 Belongs here: pure functions on the text of a patch. Does not belong here: templates, how a patch is made or applied.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import zip_longest
@@ -31,6 +31,10 @@ class DiffLine(NamedTuple):
     new: int | None
     text: str
     html: Markup = Markup()
+    # Of the header of a hunk: which gap it stands in, how many lines that hides, and the address that shows more.
+    gap: int | None = None
+    hidden: int = 0
+    more: str = ""
 
 
 class Pair(NamedTuple):
@@ -46,6 +50,12 @@ class DiffFile:
 
     path: str
     lines: list[DiffLine] = field(default_factory=list)
+
+    @property
+    def old_path(self) -> str:
+        """Return the path before the change; '' if there was none, or git quotes it."""
+        names = (line.text for line in self.lines if line.kind == "header" and line.text.startswith("--- a/"))
+        return next(names, "").removeprefix("--- a/").rstrip("\t")
 
     @property
     def added(self) -> int:
@@ -90,7 +100,7 @@ def diff_lines(patch: str) -> list[DiffLine]:
             lines.append(DiffLine("same", old, new, text))
             old, new, left_old, left_new = old + 1, new + 1, left_old - 1, left_new - 1
             continue
-        start = _hunk(text)
+        start = hunk_start(text)
         if start:
             old, left_old, new, left_new = start
             lines.append(DiffLine("hunk", None, None, text))
@@ -99,14 +109,19 @@ def diff_lines(patch: str) -> list[DiffLine]:
     return lines
 
 
-def diff_files(patch: str) -> list[DiffFile]:
-    """Return a unified diff by file, highlighted; what stands before the first file is a file without a path."""
+def diff_files(patch: str, expand: Callable[[int, DiffFile], None] | None = None) -> list[DiffFile]:
+    """Return a unified diff by file, highlighted; what stands before the first file is a file without a path.
+
+    `expand` may add lines to each file, with its number, before that.
+    """
     files: list[DiffFile] = []
     for line in diff_lines(patch):
         if line.kind == "file" or not files:
             files.append(DiffFile(_path(line.text) if line.kind == "file" else ""))
         files[-1].lines.append(line)
-    for file in files:
+    for number, file in enumerate(files):
+        if expand is not None:
+            expand(number, file)
         file.lines = _highlighted(file)
     return files
 
@@ -201,7 +216,7 @@ def _offsets(words: Sequence[str]) -> list[int]:
     return offsets
 
 
-def _hunk(text: str) -> tuple[int, int, int, int] | None:
+def hunk_start(text: str) -> tuple[int, int, int, int] | None:
     """Return start and length of a hunk in the old and the new file, from its header."""
     parts = text.split(" ")
     if len(parts) < 4 or parts[0] != "@@" or parts[3] != "@@":

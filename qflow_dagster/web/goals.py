@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from qflow_dagster.agents import assignments, coordination
 from qflow_dagster.execution import sparc, sparc_records, sparc_strategies
+from qflow_dagster.pictures import task_graph
 from qflow_dagster.safety.display import visible
 from qflow_dagster.web.pages import (
     PAGE_ROWS,
@@ -91,6 +92,7 @@ def goal(request: Request, connection: Connection) -> Response:
             rows=[{"commit": Code(commit[:10]), "value": value} for commit, value in row["measured"].items()],
             empty="Its target was not measured yet.",
         ),
+        *([Section(title="Graph", picture=_graph(phases))] if phases else []),
         Section(
             title="Phases",
             rows=[
@@ -219,6 +221,25 @@ def _assignment_rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for row in found
     ]
+
+
+def _graph(phases: list[dict[str, Any]]) -> str:
+    """Return a picture of the phases, a row for each round, in which each follows the one before it."""
+    tasks: list[dict[str, Any]] = []
+    for phase in phases:
+        before = [task["name"] for task in tasks if task["round"] == phase["round"]]
+        tasks.append(
+            {
+                "name": f"{phase['phase']} {phase['round']}",
+                "state": phase["state"],
+                "role": phase["author"] or "no author yet",
+                "depends_on": before[-1:],
+                "depth": 0,
+                "round": phase["round"],
+                "href": address("workflows", phase["id"]),
+            }
+        )
+    return task_graph.svg(tasks, "Phases, a row for each round")
 
 
 def _anchor(phase: dict[str, Any]) -> str:

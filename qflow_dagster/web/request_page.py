@@ -21,7 +21,8 @@ from qflow_dagster.safety.display import visible_json
 from qflow_dagster.safety.names import identity
 from qflow_dagster.settings import settings
 from qflow_dagster.web.access import csrf_token
-from qflow_dagster.web.diffs import DiffFile, diff_files
+from qflow_dagster.web.diff_context import files_with_context
+from qflow_dagster.web.diffs import DiffFile
 from qflow_dagster.web.forms import NOT_OURS, read_form
 from qflow_dagster.web.pages import page
 
@@ -48,11 +49,21 @@ class RequestPage:
             history = records.approval_history(connection, approval_id)
             description = describe(connection, approval)
             objection = deciders.objection(connection, approval, actor)
-        content = approval["content"]
-        patch = content.get("patch") if isinstance(content, dict) else None
-        rest = {k: v for k, v in content.items() if k != "patch"} if isinstance(patch, str) else content
-        files = diff_files(patch) if isinstance(patch, str) else []
-        left_out = 0 if "all" in request.query_params else _cut(files, MAX_DIFF_LINES)
+            content = approval["content"]
+            patch = content.get("patch") if isinstance(content, dict) else None
+            rest = {k: v for k, v in content.items() if k != "patch"} if isinstance(patch, str) else content
+            files, base = [], rest.get("base") if isinstance(rest, dict) else None
+            if isinstance(patch, str):
+                files = files_with_context(
+                    request,
+                    connection,
+                    patch,
+                    approval["repository"],
+                    base if isinstance(base, str) else None,
+                )
+        # Lines around the change were wished for, and count for nothing.
+        added = sum(len(file.lines) for file in files) - (patch.count("\n") if isinstance(patch, str) else 0)
+        left_out = 0 if "all" in request.query_params else _cut(files, MAX_DIFF_LINES + max(added, 0))
         return page(
             request,
             "approval.html",

@@ -8,9 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from qflow_dagster import quantumflow
+from qflow_dagster.execution import task_records
+from qflow_dagster.pictures import task_graph
 from qflow_dagster.pictures.charts import trend
 from qflow_dagster.quantumflow import statistics
 from qflow_dagster.quantumflow.rows import Workflow
+from qflow_dagster.registry import WorkflowTypeName
 from qflow_dagster.safety.display import visible_json
 from qflow_dagster.web.pages import (
     PAGE_ROWS,
@@ -25,6 +28,7 @@ from qflow_dagster.web.pages import (
     view,
 )
 
+MAX_TASKS = 1_000
 # Of all types; a type's own states are offered with its name.
 STATUSES = ("pending", "running", "completed", "failed", "dead", "cancelled", "expired")
 
@@ -66,6 +70,7 @@ def workflow(request: Request, connection: Connection) -> Response:
     )
     sections = [
         *([_fields(row)] if row else []),
+        *(_graph(connection, id_) if row and row.type == WorkflowTypeName.TASK_GRAPH else []),
         Section(
             title="History",
             note=proof,
@@ -182,6 +187,16 @@ def _fields(row: Workflow) -> Section:
             "run": run_link(row.run_id),
         },
     )
+
+
+def _graph(connection: Connection, id_: UUID) -> list[Section]:
+    """Return the tasks of a task graph as a picture, each box a link."""
+    tasks = task_records.tasks_of(connection, id_, limit=MAX_TASKS)
+    linked = [{**task, "href": address("workflows", task["id"])} for task in tasks]
+    note = f"The first {MAX_TASKS} tasks." if len(tasks) == MAX_TASKS else ""
+    return [
+        Section(title="Tasks", note=note, picture=task_graph.svg(linked, "Tasks, as they follow each other"))
+    ]
 
 
 def _related(title: str, rows: list[Workflow]) -> list[Section]:

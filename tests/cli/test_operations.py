@@ -124,6 +124,37 @@ def test_at_a_terminal_a_decision_shows_everything_and_asks(
     assert not any(line.startswith("digest  0000") for line in shown.splitlines())
 
 
+def test_several_requests_are_decided_each_by_itself(
+    qflow: Run, environment: dict[str, str], home: Path
+) -> None:
+    def ask(target: str, by: str = "bot") -> tuple[str, str]:
+        asked = ("approvals", "request", "edit", target, "--reason", f"about {target}", "--json")
+        id_ = json.loads(ok(qflow(*asked, stdin='{"threshold": 3}', actor=by)))["id"]
+        return id_, json.loads(ok(qflow("approvals", "show", id_, "--json")))["digest"]
+
+    (first, one), (own, two), (third, _) = ask("a"), ask("b", by="ada"), ask("c")
+    ids = ("approvals", "approve", first, "01234567", own, third)
+    refused(qflow(*ids, actor="ada"), 2, "give --digest")
+    refused(qflow(*ids, "--digest", one, actor="ada"), 2, "1 digests for 4 ids")
+    digests = [part for digest in (one, "0", two, "0" * 64) for part in ("--digest", digest)]
+    done = qflow(*ids, *digests, "-m", "all", "--json", actor="ada")
+    refused(done, 1, "3 of 4 were not decided")
+    rows = {row["id"]: row for row in json.loads(done.stdout)}
+    assert list(rows) == [first, "01234567", own, third]
+    assert rows[first] == {"id": first, "status": "approved", "approvals": "1 of 1", "problem": None}
+    for id_, words in (("01234567", "no approval"), (own, "somebody else"), (third, "look again")):
+        assert words in rows[id_]["problem"], rows[id_]
+    approved = json.loads(ok(qflow("approvals", "list", "--status", "approved", "--json")))
+    assert [row["id"] for row in approved] == [first]
+
+    plain = {**environment, "TERM": "dumb"}
+    code, shown = at_a_terminal(plain, "y\n", "approvals", "deny", own, third)
+    assert code == 0, shown
+    assert "deny all 2 of them?" in shown
+    assert shown.index("2 requests") > shown.index('"threshold": 3')
+    assert shown.count("denied") == 2
+
+
 def test_denying_revoking_and_what_the_policy_would_say(qflow: Run) -> None:
     ids = []
     for n in range(2):

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
+from qflow_dagster.agents.request_description import describe, explain
 from qflow_dagster.approvals import arbiter, records
 from qflow_dagster.errors import UsageError
 from qflow_dagster.infrastructure import error_analysis, health_agent
@@ -56,7 +57,7 @@ def notified(engine: Engine) -> Callable[[], list[dict[str, Any]]]:
     def since() -> list[dict[str, Any]]:
         for _ in range(1_000):
             with engine.begin() as connection:
-                delivery.distribute(connection)
+                delivery.distribute(connection, explain)
             with engine.connect() as connection:
                 if not connection.scalar(unread):
                     break
@@ -88,11 +89,16 @@ def test_an_approval_is_told_once_with_what_is_needed_to_decide(
             {"repository": "shop", "patch": "p"},
             requested_by="agent:improver",
             reason="close the file",
-            evidence={"risk": "high"},
+            evidence={"risk": "high", "gates": {"parses": "passed: no syntax error"}},
         )
+        description = describe(connection, records.show(connection, id_))
     [note] = notified()
     assert note["title"] == "requested: edit shop: close the file"
-    assert note["body"].startswith("agent:improver requests it; risk high; 1 needed, until 20")
+    first, *sentences = note["body"].splitlines()
+    assert first.startswith("agent:improver requests it; risk high; 1 needed, until 20")
+    # What its page and the terminal say.
+    assert sentences == [f"{label}: {words}" for label, words in description.sentences().items()]
+    assert "Not checked: tests: they did not run" in sentences
     assert note["link"] == f"http://127.0.0.1:3001/approvals/{id_}"
     with engine.begin() as connection:
         digest = records.show(connection, id_)["digest"]
