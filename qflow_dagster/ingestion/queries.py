@@ -72,6 +72,22 @@ def current_snapshot(connection: Connection, repository: str) -> Snapshot:
     return Snapshot(**row._mapping)
 
 
+def snapshot_at(connection: Connection, repository: str, commit: str) -> Snapshot:
+    """Return the newest snapshot of a repository at the commit whose id begins with `commit`.
+
+    Raises:
+        QflowError: No such commit of it is ingested.
+    """
+    query = text(f"""
+        SELECT {_COLUMNS} FROM snapshots s JOIN repositories r ON r.id = s.repository_id
+        WHERE r.name = :name AND starts_with(s.commit_oid, :commit) ORDER BY s.seq DESC LIMIT 1
+    """)
+    row = connection.execute(query, {"name": repository, "commit": commit.replace("\0", "")}).one_or_none()
+    if row is None:
+        raise QflowError(f"no commit {commit[:40]!r} of {repository} is ingested")
+    return Snapshot(**row._mapping)
+
+
 def snapshot_by_id(connection: Connection, snapshot_id: int) -> Snapshot:
     """Return the snapshot with this id.
 

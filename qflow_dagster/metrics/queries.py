@@ -158,6 +158,30 @@ def files_below(connection: Connection, snapshot_id: int, folder: str, limit: in
     )
 
 
+def files_in_cycles(connection: Connection, snapshot_id: int, limit: int) -> list[dict[str, Any]]:
+    """Return the files that import each other in a circle, cycle by cycle, the largest first."""
+    return _rows(
+        connection,
+        """
+            SELECT path, cycle_size AS files_in_the_cycle, fan_in, fan_out, code_lines FROM file_metrics
+            WHERE snapshot_id = :id AND cycle IS NOT NULL ORDER BY cycle_size DESC, cycle, path LIMIT :limit
+        """,
+        {"id": snapshot_id, "limit": limit},
+    )
+
+
+def duplicated_files(connection: Connection, snapshot_id: int, limit: int) -> list[dict[str, Any]]:
+    """Return the files with lines that stand elsewhere too, those with the most first."""
+    return _rows(
+        connection,
+        """
+            SELECT path, clones AS copied_parts, duplicated_lines, ratio AS share FROM duplication
+            WHERE snapshot_id = :id AND duplicated_lines > 0 ORDER BY duplicated_lines DESC, path LIMIT :limit
+        """,
+        {"id": snapshot_id, "limit": limit},
+    )
+
+
 def counted_after(connection: Connection, repository_id: int) -> str | None:
     """Return when the newest commit was made whose lines are not counted; changed lines are complete after it."""
     return connection.scalar(
@@ -200,7 +224,7 @@ def cognitive_histogram(connection: Connection, snapshot_id: int) -> list[tuple[
             "SELECT "
             + ", ".join(f"count(*) FILTER (WHERE m.cognitive BETWEEN {a} AND {b})" for a, b, _ in bounds)
             + f""", count(*) FILTER (WHERE m.cognitive > 25)
-            FROM repositories r {IN_CURRENT}
+            FROM snapshots n JOIN {FILES_OF_SNAPSHOT}
             JOIN symbols s ON s.blob_id = f.blob_id JOIN function_metrics m ON m.symbol_id = s.id
             WHERE n.id = :id AND s.seq > 0 AND NOT f.vendored AND NOT f.generated"""
         ),
@@ -216,7 +240,7 @@ def worst_functions(connection: Connection, snapshot_id: int, limit: int = 10) -
         f"""
             SELECT {NAME} AS function, f.path, s.start_line AS line, m.cognitive, m.cyclomatic,
                    m.nesting, m.code_lines
-            FROM repositories r {IN_CURRENT}
+            FROM snapshots n JOIN {FILES_OF_SNAPSHOT}
             JOIN symbols s ON s.blob_id = f.blob_id JOIN function_metrics m ON m.symbol_id = s.id
             WHERE n.id = :id AND {UNITS} AND NOT f.vendored AND NOT f.generated
             ORDER BY m.cognitive DESC, f.path, s.start_line LIMIT :limit

@@ -23,6 +23,7 @@ from qflow_dagster.web.pages import (
     address,
     choices,
     chosen,
+    counted,
     history_rows,
     percent,
     repository_link,
@@ -45,10 +46,10 @@ def changes(request: Request, connection: Connection) -> Response:
     statistics = [
         {
             "rule": Link(row["rule"], address("rules", row["rule"])),
-            "suggested": row["suggested"],
-            "applied": row["applied"],
-            "rejected": row["rejected"],
-            "reverted": row["reverted"],
+            **{
+                name: counted(row[name], address("rules", row["rule"]) + "#outcomes")
+                for name in ("suggested", "applied", "rejected", "reverted")
+            },
             "accepted": percent(row["acceptance"]),
         }
         for row in suggestion_statistics.statistics(connection)[:PAGE_ROWS]
@@ -131,7 +132,7 @@ def change_rows(found: list[dict[str, Any]], *, with_repository: bool = True) ->
             "change": Link(row["title"], address("changes", row["id"])),
             **({"repository": repository_link(row["repository"])} if with_repository else {}),
             "risk": Status(row["risk"]),
-            "lines": row["lines"],
+            "lines": counted(row["lines"], address("changes", row["id"]) + "#diff"),
             "branch": Code(row["branch"]),
             "suggested": row["created_at"],
         }

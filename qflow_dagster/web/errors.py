@@ -26,6 +26,7 @@ from qflow_dagster.web.pages import (
     age,
     choices,
     chosen,
+    counted,
     repository_link,
     run_link,
     view,
@@ -45,7 +46,7 @@ def errors(request: Request, connection: Connection) -> Response:
             "severity": Status(row["severity"]),
             "error": Link(f"{row['kind']}: {row['message']}"[:160], address("errors", row["id"])),
             "operation": row["operation"],
-            "occurrences": row["count"],
+            "occurrences": counted(row["count"], address("errors", row["id"]) + "#newest-occurrences"),
             "last seen": f"{age(row['last_seen'])} ago",
             "first seen": row["first_seen"],
         }

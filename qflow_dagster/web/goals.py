@@ -23,6 +23,7 @@ from qflow_dagster.web.pages import (
     address,
     choices,
     chosen,
+    counted,
     duration,
     history_rows,
     percent,
@@ -43,7 +44,7 @@ def goals(request: Request, connection: Connection) -> Response:
             "goal": Link(row["title"], address("goals", row["id"])),
             "repository": repository_link(row["repository"]),
             "phase": row["phase"],
-            "round": row["round"],
+            "round": counted(row["round"], address("goals", row["id"]) + "#phases"),
             "strategy": row["strategy"],
             "target": row["target"],
             "since": row["created_at"],
@@ -134,9 +135,11 @@ def agents(request: Request, connection: Connection) -> Response:
             "agent": Link(agent.name, address("agents", agent.name)),
             "role": agent.role,
             "availability": Status(agent.availability),
-            "load": f"{agent.load} of {agent.max_assignments}",
-            "succeeded": agent.successes,
-            "failed": agent.failures,
+            "load": Link(
+                f"{agent.load} of {agent.max_assignments}", address("agents", agent.name) + "#assignments"
+            ),
+            "succeeded": counted(agent.successes, address("agents", agent.name) + "#outcomes"),
+            "failed": counted(agent.failures, address("agents", agent.name) + "#outcomes"),
             "expected success": percent(agent.success_rate),
             "domains": list(agent.domains),
         }

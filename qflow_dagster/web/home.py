@@ -19,6 +19,7 @@ from qflow_dagster.web.pages import (
     Status,
     address,
     age,
+    counted,
     duration,
     repository_link,
     view,
@@ -32,7 +33,8 @@ def home(request: Request, connection: Connection) -> Response:
     """Return the page that says whether a person has to act."""
     waiting = activity.pending(connection)
     problems = _problems(connection)
-    done = activity.changes_since(connection, DAY) | activity.findings_since(connection, DAY)
+    changed = activity.changes_since(connection, DAY)
+    done = changed | activity.findings_since(connection, DAY)
     requests = sum(row["requests"] for row in waiting)
     parts = [f"{count(requests, 'request')} to decide on"] if requests else []
     parts += [count(len(problems), "open problem")] if problems else []
@@ -44,7 +46,10 @@ def home(request: Request, connection: Connection) -> Response:
                 {
                     "risk": Status(row["risk"] or "none"),
                     "kind": row["kind"],
-                    "requests": row["requests"],
+                    "requests": counted(
+                        row["requests"],
+                        address("approvals", kind=row["kind"], risk=row["risk"] or None),
+                    ),
                     "oldest": Link(f"{age(row['oldest_at'])} ago", address("approvals", row["oldest"])),
                     "first expires": row["expires_at"],
                 }
@@ -63,7 +68,11 @@ def home(request: Request, connection: Connection) -> Response:
         Section(
             title="The loop in the last 24 hours",
             half=True,
-            facts={name: count for name, count in done.items() if count},
+            facts={
+                name: counted(count, "/changes" if name in changed else "/repositories")
+                for name, count in done.items()
+                if count
+            },
             empty="" if any(done.values()) else "Nothing was changed and nothing was found.",
             link=Link("All changes", "/changes"),
         ),
@@ -90,13 +99,16 @@ def repository_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {
             "repository": repository_link(row["name"]),
             "commits in 24 months": Picture(sparkline(row["commits"], f"commits per month of {row['name']}")),
-            "files": row["files"],
-            "lines": row["lines"],
-            "open findings": Link(
-                f"{row['open_findings']:,}", address("repositories", row["name"]) + "/findings"
+            "files": counted(row["files"], address("repositories", row["name"], "files")),
+            "lines": counted(row["lines"], address("repositories", row["name"], "files")),
+            "open findings": counted(row["open_findings"], address("repositories", row["name"], "findings")),
+            "errors": counted(
+                row["errors"], address("repositories", row["name"], "findings", severity="error")
             ),
-            "errors": row["errors"],
-            "pending changes": row["pending_changes"],
+            "pending changes": counted(
+                row["pending_changes"],
+                address("changes", repository=row["name"], state="awaiting_approval"),
+            ),
             "read": f"{age(row['ingested_at'])} ago" if row["ingested_at"] else "not yet",
         }
         for row in rows

@@ -146,6 +146,11 @@ def percent(share: float | None) -> str:
     return "" if share is None else f"{share:.0%}"
 
 
+def counted(number: float | None, href: str) -> Link | float | None:
+    """Return a number as the link to what it counts; nothing is counted where it is zero or not known."""
+    return Link(_number(number), href) if number else number
+
+
 def repository_link(name: str) -> Link:
     """Return the link to a repository's page."""
     return Link(name, address("repositories", name))
@@ -182,6 +187,10 @@ templates.env.finalize = _visible
 templates.env.filters["grouped"] = _number
 templates.env.tests |= {
     "link": lambda value: isinstance(value, Link),
+    "numeric": lambda value: (
+        isinstance(value, int | float)
+        or (isinstance(value, Link) and value.text.replace(",", "").replace(".", "").isdecimal())
+    ),
     "status": lambda value: isinstance(value, Status),
     "picture": lambda value: isinstance(value, Picture),
     "code": lambda value: isinstance(value, Code),

@@ -17,6 +17,7 @@ from qflow_dagster.web.pages import (
     address,
     choices,
     chosen,
+    counted,
     history_rows,
     repository_path,
     view,
@@ -85,7 +86,7 @@ def item_rows(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows of a table of work items."""
     return [
         {
-            "score": row["wsjf"],
+            "score": counted(row["wsjf"], address("work", row["id"]) + "#what-the-score-rests-on"),
             "item": Link(row["title"], address("work", row["id"])),
             "state": Status(row["state"]),
         }

@@ -1,4 +1,4 @@
-"""The page of a repository, and its findings."""
+"""The page of a repository: its state at the current or an earlier commit, and how it came to it."""
 
 from itertools import dropwhile
 from typing import Any
@@ -19,56 +19,57 @@ from qflow_dagster.metrics import tables
 from qflow_dagster.pictures.charts import Tile, histogram, hotspot_map, stacked, trend
 from qflow_dagster.pictures.coupling import Pair, circle
 from qflow_dagster.registry import WorkflowTypeName
-from qflow_dagster.safety.display import visible_json
 from qflow_dagster.settings import settings
 from qflow_dagster.web.changes import change_rows
 from qflow_dagster.web.pages import (
     PAGE_ROWS,
-    Code,
     Link,
     Section,
     Status,
     address,
-    choices,
-    chosen,
-    next_rows,
-    offset,
+    counted,
     percent,
     repository_path,
     run_link,
     view,
 )
 from qflow_dagster.web.plan import item_rows
-from qflow_dagster.web.source import file_link, finding_rows, function_link, line_address
+from qflow_dagster.web.source import file_link, function_link, line_address
 
 TOP = 10
 # A page stays under 100 kB.
 MAX_TILES, MAX_OWNED_TILES, MAX_RULES, MAX_COMMITS = 60, 40, 15, 20
 # Of pictures over time, and of the tables behind them.
 MAX_MONTHS, MAX_WEEKS, MAX_ROWS = 72, 26, 12
-STATES = ("open", "reopened", "fixed", "suppressed")
 
 
 def repository(request: Request, connection: Connection) -> Response:
-    """Return the state of a repository at its current commit, and how it came to it."""
+    """Return the state of a repository at its current commit, and how it came to it; `?at` at an earlier one."""
     snapshot = queries.current_snapshot(connection, request.path_params["name"])
+    if at := request.query_params.get("at"):
+        earlier = queries.snapshot_at(connection, snapshot.repository, at)
+        if earlier.id != snapshot.id:
+            return _earlier(request, connection, earlier)
     name, id_ = snapshot.repository, snapshot.repository_id
     measured = metrics.repository_metrics(connection, snapshot.id)
     by_rule = findings.counts(connection, id_)
     base = address("repositories", name)
     numbers = {
         "files": Link(f"{snapshot.file_count:,}", f"{base}/files"),
-        "lines": snapshot.lines,
-        "functions": measured.get("functions"),
+        "lines": Link(f"{snapshot.lines:,}", f"{base}/files"),
+        "functions": counted(measured.get("functions"), "#most-complex-functions"),
         "open findings": Link(f"{sum(row['open'] for row in by_rule):,}", f"{base}/findings"),
-        "import cycles": measured.get("import_cycles"),
-        "duplicated": percent(measured.get("duplication_ratio")),
-        "people": measured.get("contributors"),
-        "bus factor": measured.get("bus_factor"),
+        "import cycles": counted(measured.get("import_cycles"), f"{base}/files?only=cycles"),
+        "duplicated": Link(percent(measured.get("duplication_ratio")), f"{base}/files?only=copies")
+        if measured.get("duplication_ratio")
+        else None,
+        "people": counted(measured.get("contributors"), "#owners-and-knowledge"),
+        "bus factor": counted(measured.get("bus_factor"), "#owners-and-knowledge"),
     }
     sections = [
         *_overview(connection, snapshot),
-        *_code(connection, snapshot),
+        _hotspots(connection, snapshot),
+        *_complexity(connection, snapshot),
         *_findings(connection, snapshot, by_rule),
         *_people(connection, snapshot),
         *_work(connection, snapshot),
@@ -84,63 +85,25 @@ def repository(request: Request, connection: Connection) -> Response:
     )
 
 
-def finding_list(request: Request, connection: Connection) -> Response:
-    """Return findings, with filters by state, severity and rule."""
-    snapshot = queries.current_snapshot(connection, request.path_params["name"])
-    state = chosen(request, "state", STATES)
-    rules = sorted({row["rule"] for row in findings.counts(connection, snapshot.repository_id)})
-    path, first = request.query_params.get("path"), offset(request)
-    found = findings.find(
-        connection,
-        snapshot.repository_id,
-        states=[state] if state else findings.OPEN,
-        severity=chosen(request, "severity", ("error", "warning", "info")),
-        rule=chosen(request, "rule", rules),
-        path=path if path and "\0" not in path else None,
-        limit=2 * PAGE_ROWS + 1,
-        offset=first,
-    )
-    last = first + 2 * PAGE_ROWS
-    section = Section(
-        title="Most severe first",
-        note=f"In {path}." if path else "",
-        rows=finding_rows(snapshot.repository, found[: 2 * PAGE_ROWS]),
-        empty="No finding matches the filters.",
-    )
-    more = next_rows(request, "More findings", last) if len(found) > 2 * PAGE_ROWS else None
-    filters = {
-        "state": choices(request, "state", STATES),
-        "severity": choices(request, "severity", ("error", "warning", "info")),
-        "rule": choices(request, "rule", rules),
-    }
-    return view(
-        request, "Findings", [section], path=repository_path(snapshot.repository), filters=filters, more=more
-    )
-
-
-def finding(request: Request, connection: Connection) -> Response:
-    """Return one finding: where it is, what it rests on, its rule and its history."""
-    row = findings.show(connection, request.path_params["id"])
-    name = row["repository"]
+def _earlier(request: Request, connection: Connection, snapshot: Snapshot) -> Response:
+    """Return what was measured at an earlier commit."""
+    measured = metrics.repository_metrics(connection, snapshot.id)
+    numbers = {"files": snapshot.file_count, "lines": snapshot.lines}
+    names = ("functions", "import_cycles", "contributors", "bus_factor")
+    numbers |= {name.replace("_", " "): measured[name] for name in names if measured.get(name) is not None}
     sections = [
-        Section(
-            title="What it is",
-            facts={
-                "message": row["message"],
-                "rule": Link(row["rule_id"], address("rules", row["rule_id"])),
-                "in": Link(f"{row['path']}:{row['line']}", line_address(name, row["path"], row["line"])),
-                "function": function_link(name, row["path"], row["symbol"]),
-                "severity": Status(row["severity"]),
-                "can be fixed by a rule": row["fixable"],
-                "suppressed by": row["suppressed_by"],
-                "because": row["suppression_reason"],
-            },
-        ),
-        Section(title="Evidence", facts={key: _evidence(value) for key, value in row["evidence"].items()}),
-        Section(title="History", rows=row["history"], empty="It was not changed since it was found."),
+        *_overview(connection, snapshot),
+        *_complexity(connection, snapshot),
+        *_people(connection, snapshot),
     ]
-    path = [*repository_path(name), Link("Findings", address("repositories", name, "findings"))]
-    return view(request, row["message"][:200], sections, path=path, status=row["state"])
+    return view(
+        request,
+        f"{snapshot.repository} at {snapshot.commit_oid[:10]}",
+        sections,
+        path=repository_path(snapshot.repository),
+        lead=f"As of {snapshot.committed_at:%Y-%m-%d}. Links to files and functions lead to the current commit.",
+        numbers=numbers,
+    )
 
 
 def _overview(connection: Connection, snapshot: Snapshot) -> list[Section]:
@@ -186,7 +149,9 @@ def _measured(connection: Connection, snapshot: Snapshot) -> Section:
         picture=picture if len(commits) > 1 else "",
         rows=[
             {
-                "commit": Code(row["commit"][:10]),
+                "commit": Link(
+                    row["commit"][:10], address("repositories", snapshot.repository, at=row["commit"][:10])
+                ),
                 "date": f"{row['committed_at']:%Y-%m-%d}",
                 "lines": row["code_lines"],
                 "functions": row["functions"],
@@ -199,18 +164,22 @@ def _measured(connection: Connection, snapshot: Snapshot) -> Section:
     )
 
 
-def _code(connection: Connection, snapshot: Snapshot) -> list[Section]:
+def _hotspots(connection: Connection, snapshot: Snapshot) -> Section:
     name = snapshot.repository
     spots = metrics.hotspots(connection, snapshot.repository_id, TOP)
+    return Section(
+        title="Hotspots",
+        rows=[{**row, "path": file_link(name, row["path"])} for row in spots],
+        empty="No file is complex and changes often.",
+        link=Link("All files", address("repositories", name, "files")),
+    )
+
+
+def _complexity(connection: Connection, snapshot: Snapshot) -> list[Section]:
+    name = snapshot.repository
     counts = metrics.cognitive_histogram(connection, snapshot.id)
     functions = histogram(counts, "Functions by cognitive complexity", marked=5)
     return [
-        Section(
-            title="Hotspots",
-            rows=[{**row, "path": file_link(name, row["path"])} for row in spots],
-            empty="No file is complex and changes often.",
-            link=Link("All files", address("repositories", name, "files")),
-        ),
         Section(
             title="Complexity",
             half=True,
@@ -248,9 +217,10 @@ def _findings(connection: Connection, snapshot: Snapshot, by_rule: list[dict[str
         {
             "severity": Status(row["severity"]),
             "rule": Link(row["rule"], address("rules", row["rule"])),
-            "open": Link(f"{row['open']:,}", address("repositories", name, "findings", rule=row["rule"])),
-            "files": row["files"],
-            "fixable": row["fixable"],
+            **{
+                column: counted(row[column], address("repositories", name, "findings", rule=row["rule"]))
+                for column in ("open", "files", "fixable")
+            },
             "example": row["example"],
         }
         for row in by_rule[:MAX_RULES]
@@ -398,11 +368,3 @@ def _runs(connection: Connection, snapshot: Snapshot) -> list[Section]:
             empty="No question was asked. `qflow ask` answers questions about the code.",
         ),
     ]
-
-
-def _evidence(value: Any) -> Any:
-    return (
-        Code(value if isinstance(value, str) else visible_json(value))
-        if not isinstance(value, int | float)
-        else value
-    )

@@ -22,6 +22,7 @@ from qflow_dagster.web.pages import (
     address,
     choices,
     chosen,
+    counted,
     next_rows,
     offset,
     repository_link,
@@ -141,8 +142,8 @@ def _row(rule: Rule, trusted: RuleTrust) -> dict[str, Any]:
         "fix": rule.fix is not None,
         "status": Status(rule.status),
         "level": trusted.level,
-        "confidence": round(trusted.mean, 2),
-        "decisions": trusted.decisions,
+        "confidence": counted(round(trusted.mean, 2), address("rules", rule.id) + "#confidence-over-time"),
+        "decisions": counted(trusted.decisions, address("rules", rule.id) + "#outcomes"),
     }
 
 
@@ -154,7 +155,7 @@ def _trust(rule: Rule, trusted: RuleTrust) -> dict[str, Any]:
         "not higher because": trusted.because,
         "confidence": round(trusted.mean, 3),
         "lower bound": round(trusted.lower, 3),
-        "decisions": trusted.decisions,
+        "decisions": counted(trusted.decisions, "#outcomes"),
         "drifted": trusted.drifted,
     }
 

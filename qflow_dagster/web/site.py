@@ -7,7 +7,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from qflow_dagster.web import changes, errors, goals, health, home, plan, repository, rules, source, workflows
+from qflow_dagster.web import (
+    changes,
+    errors,
+    findings,
+    goals,
+    health,
+    home,
+    plan,
+    repository,
+    rules,
+    source,
+    workflows,
+)
 from qflow_dagster.web.events import Events
 from qflow_dagster.web.pages import reader
 
@@ -15,8 +27,8 @@ PAGES: dict[str, Callable[[Request, Connection], Response]] = {
     "/": home.home,
     "/repositories": home.repositories,
     "/repositories/{name}": repository.repository,
-    "/repositories/{name}/findings": repository.finding_list,
-    "/repositories/{name}/findings/{id:uuid}": repository.finding,
+    "/repositories/{name}/findings": findings.finding_list,
+    "/repositories/{name}/findings/{id:uuid}": findings.finding,
     "/repositories/{name}/plan": plan.plan,
     "/repositories/{name}/files": source.files,
     "/repositories/{name}/files/{path:path}": source.file,

@@ -216,6 +216,25 @@ def _function(
 
 def _folder(request: Request, connection: Connection, snapshot: Snapshot, folder: str) -> Response:
     name = snapshot.repository
+    # What the numbers of the repository count.
+    lists = {
+        "cycles": ("Files that import each other in a circle", metrics.files_in_cycles),
+        "copies": ("Files with copied lines, most first", metrics.duplicated_files),
+    }
+    if not folder and (only := lists.get(request.query_params.get("only", ""))):
+        title, read = only
+        found = read(connection, snapshot.id, MAX_FILES)
+        section = Section(
+            title=title,
+            rows=[
+                {key.replace("_", " "): value for key, value in row.items()}
+                | {"path": file_link(name, row["path"])}
+                for row in found
+            ],
+            note=f"The first {MAX_FILES} are shown." if len(found) == MAX_FILES else "",
+            empty="There is none.",
+        )
+        return view(request, title, [section], path=_above(snapshot, "x"), lead=_at(snapshot))
     rows = metrics.files_below(connection, snapshot.id, folder, MAX_FILES)
     if not rows and folder:
         raise QflowError(f"the current snapshot of {name} has no file {folder}")

@@ -168,6 +168,51 @@ def test_every_link_of_every_page_leads_to_a_page(
     assert "all of them were verified just now" in visit(f"/workflows/{suggestions[0]['id']}")
 
 
+def test_an_earlier_commit_is_shown_as_it_was(
+    loop: Loop, visit: Callable[[str], str], client: TestClient
+) -> None:
+    loop.repository.commit({"src/shop.py": FILES["src/shop.py"], "src/old.py": "x = 1\n"})
+    loop.find()
+    loop.repository.commit({"src/shop.py": "import src.cart\n", "src/cart.py": "import src.shop\n"})
+    loop.find()
+    page = visit("/repositories/project")
+    earlier, current = re.findall(r'href="(/repositories/project\?at=[0-9a-f]{10})"', page)[::-1]
+    assert visit(current) == page
+    page = visit(earlier)
+    assert f"project at {earlier[-10:]}" in page
+    assert "?function=worst" in page
+    assert "src/cart.py" not in page
+    for at in ("0123456789", "x", "%00", "'"):
+        assert client.get(f"/repositories/project?at={at}", headers=HTML).status_code == 404
+
+
+def test_numbers_lead_to_what_they_count(loop: Loop, visit: Callable[[str], str]) -> None:
+    long = "".join(f"    total += item_{n} * price_{n} - discount_{n}\n" for n in range(30))
+    loop.repository.commit(
+        {
+            "src/shop.py": f"from src import cart\n\n\ndef shop(total):\n{long}    return total\n",
+            "src/cart.py": f"from src import shop\n\n\ndef cart(total):\n{long}    return total\n",
+            "src/__init__.py": "",
+            "src/mutable.py": MUTABLE,
+        }
+    )
+    loop.improve()
+    page = visit("/repositories/project")
+    assert re.findall(r"<li><b>[1-9][^<]*</b>", page) == []
+    for link in re.findall(r'<li><b><a href="([^"]+)"', page):
+        if link.startswith("#"):
+            assert f'id="{link[1:]}"' in page
+        else:
+            visit(link)
+    for only in ("cycles", "copies"):
+        listed = visit(f"/repositories/project/files?only={only}")
+        assert "src/cart.py" in listed
+        assert "src/mutable.py" not in listed
+    assert '<td data-label="pending changes" class="number"><a href="/changes?repository=project' in visit(
+        "/"
+    )
+
+
 def test_what_is_not_there_is_404_with_a_sentence(client: TestClient) -> None:
     lists = ("changes", "goals", "errors", "workflows", "work", "approvals")
     for path in (
