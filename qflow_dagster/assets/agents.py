@@ -164,12 +164,12 @@ def agent_performance(database: Database) -> dg.MaterializeResult:
     ][:8]
     return dg.MaterializeResult(
         metadata={
+            "success_rates": picture(histogram(bars, "Success rate in percent (posterior mean)")),
             "dagster/row_count": len(agents),
             "outcomes_counted": counted,
             "agents": table(rows, MAX_ROWS),
             "assignments": table([{"state": k, "assignments": v} for k, v in waiting.items()], MAX_ROWS),
             "by_domain": table(statistics, MAX_ROWS),
-            "success_rates": picture(histogram(bars, "Success rate in percent (posterior mean)")),
         }
     )
 

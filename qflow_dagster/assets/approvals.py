@@ -38,10 +38,10 @@ def approvals(database: Database) -> dg.MaterializeResult:
     columns = ("kind", "target", "reason", "requested_by", "approvals", "required_approvals", "expires_at")
     return dg.MaterializeResult(
         metadata={
+            "by_status": picture(histogram(list(counts.items()), "Approvals by status")),
             "dagster/row_count": sum(counts.values()),
             "pending": table(pending, MAX_ROWS, columns),
             "decide": links(approval_link(row["id"], f"{row['kind']} {row['target']}") for row in pending),
-            "by_status": picture(histogram(list(counts.items()), "Approvals by status")),
             "inbox": dg.MetadataValue.url(settings().inbox.address),
         }
     )

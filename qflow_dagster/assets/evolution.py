@@ -55,11 +55,11 @@ def rule_outcomes(database: Database) -> dg.MaterializeResult:
     kinds = [(kind, sum(row[kind] for row in counted)) for kind in outcomes.KINDS if kind != "shown"]
     return dg.MaterializeResult(
         metadata={
+            "by_kind": picture(histogram(kinds, "Outcomes by kind")),
             "dagster/row_count": sum(number for _, number in kinds),
             "new": new,
             "places_kept": stored_matches,
             "by_rule": table([{k: v for k, v in row.items() if k != "digest"} for row in counted], MAX_ROWS),
-            "by_kind": picture(histogram(kinds, "Outcomes by kind")),
         }
     )
 
@@ -104,20 +104,18 @@ def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg
         (level, sum(rule_trust.level == level for rule_trust in ranked)) for level in ("show", "ask", "act")
     ]
     metadata: dict[str, dg.MetadataValue | int | float | str] = {
+        "by_level": picture(histogram(levels, "Rules by trust level")),
         "dagster/row_count": len(ranked),
         "moved": len(moved),
         "drifting": sum(rule_trust.drifted for rule_trust in ranked),
         "thresholds": ", ".join(f"{name} {value:.2f}" for name, value in sorted(limits.items())),
         "thresholds_moved": "; ".join(change.reason for change in threshold_changes) or "none",
         "rules": table(rows, MAX_ROWS),
-        "by_level": picture(histogram(levels, "Rules by trust level")),
         "predictions": calibrated.count,
     }
     if calibrated.brier is not None:
-        metadata["brier"] = round(calibrated.brier, 4)
-        metadata["reliability"] = picture(
-            confidence.reliability(calibrated.bins, f"Reliability, Brier score {calibrated.brier:.3f}")
-        )
+        drawn = confidence.reliability(calibrated.bins, f"Reliability, Brier score {calibrated.brier:.3f}")
+        metadata = {"reliability": picture(drawn), **metadata, "brier": round(calibrated.brier, 4)}
     if calibrated.recalibrated is not None:
         metadata["brier_recalibrated"] = round(calibrated.recalibrated, 4)
     return dg.MaterializeResult(metadata=metadata)
@@ -205,6 +203,7 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
         for lifecycle in lifecycles
     ]
     metadata: dict[str, dg.MetadataValue | int | str] = {
+        "by_state": picture(histogram(sorted(states.items()), "Rules by state")),
         "dagster/row_count": len(rules),
         "retired": sum(verdict.to == "retired" for verdict in result.verdicts),
         "asked_for": len(result.requested),
@@ -214,10 +213,9 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
             MAX_ROWS,
         ),
         "changed_here": table(changes, MAX_ROWS),
-        "by_state": picture(histogram(sorted(states.items()), "Rules by state")),
     }
     if drawn:
-        metadata["busiest_rule"] = picture(drawn[0])
+        metadata = {"busiest_rule": picture(drawn[0]), **metadata}
     return dg.MaterializeResult(metadata=metadata)
 
 

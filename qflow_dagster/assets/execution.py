@@ -105,15 +105,15 @@ def plan(context: dg.AssetExecutionContext, database: Database) -> dg.Materializ
     return dg.MaterializeResult(
         data_version=dg.DataVersion(snapshot.commit_oid),
         metadata={
-            "dagster/row_count": len(tree),
-            "tree": dg.MetadataValue.md("  \n".join(lines) or "*nothing is planned*"),
-            "progress": table(progress, MAX_ROWS),
             "best": picture(
                 histogram(
                     [(row["title"][:14], round(row["best"] or 0)) for row in capabilities],
                     "Highest WSJF of the best capabilities",
                 )
             ),
+            "dagster/row_count": len(tree),
+            "tree": dg.MetadataValue.md("  \n".join(lines) or "*nothing is planned*"),
+            "progress": table(progress, MAX_ROWS),
         },
     )
 
@@ -139,12 +139,13 @@ def task_graphs(database: Database) -> dg.MaterializeResult:
     columns = ("name", "state", "tasks", "completed", "failed", "seconds", "requested_by")
     path, seconds = task_records.critical_path(tasks)
     metadata: dict[str, dg.MetadataValue | int | str] = {
+        "by_state": picture(histogram(sorted(states.items()), "Task graphs by state")),
         "dagster/row_count": len(found),
         "graphs": table(found, MAX_ROWS, columns),
-        "by_state": picture(histogram(sorted(states.items()), "Task graphs by state")),
     }
     if drawn:
-        metadata["graph"] = picture(task_graph.svg(tasks, f"{drawn['name']} ({drawn['state']})"))
+        graph = picture(task_graph.svg(tasks, f"{drawn['name']} ({drawn['state']})"))
+        metadata = {"graph": graph, **metadata}
         metadata["critical_path"] = visible_line(f"{' > '.join(path[:20])} ({seconds:.1f} s)")
     return dg.MaterializeResult(metadata=metadata)
 
@@ -167,9 +168,9 @@ def sparc_goals(database: Database) -> dg.MaterializeResult:
     columns = ("state", "phase", "round", "strategy", "repository", "target", "reason")
     return dg.MaterializeResult(
         metadata={
+            "by_state": picture(histogram(states, "Goals by state")),
             "dagster/row_count": sum(number for _, number in states),
             "goals": table(found, MAX_ROWS, columns),
-            "by_state": picture(histogram(states, "Goals by state")),
             "strategies": table(strategies, MAX_ROWS),
         }
     )

@@ -98,9 +98,9 @@ def suggestions(context: dg.AssetExecutionContext, database: Database) -> dg.Mat
     waiting = [row for row in found if row["state"] == "awaiting_approval"]
     return dg.MaterializeResult(
         metadata={
+            "by_state": picture(histogram(sorted(states.items()), "Suggestions by state")),
             "dagster/row_count": len(found),
             "awaiting_approval": table(waiting, MAX_ROWS, columns),
-            "by_state": picture(histogram(sorted(states.items()), "Suggestions by state")),
             "by_rule": table(by_rule, MAX_ROWS),
             "inbox": dg.MetadataValue.url(settings().inbox.address),
             "approvals": links(approval_link(row["approval"], row["title"]) for row in waiting[:MAX_ROWS]),

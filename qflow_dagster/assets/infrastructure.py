@@ -35,8 +35,6 @@ def error_groups(database: Database) -> dg.MaterializeResult:
     columns = ("state", "count", "last_seen", "operation", "kind", "classification", "message")
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": len(open_groups),
-            "errors": table(open_groups, MAX_ROWS, columns),
             "last_day": picture(
                 trend(
                     [row["at"].strftime("%H:%M") for row in timeline],
@@ -45,6 +43,8 @@ def error_groups(database: Database) -> dg.MaterializeResult:
                     "Errors (bars) and successes (line) per quarter of an hour",
                 )
             ),
+            "dagster/row_count": len(open_groups),
+            "errors": table(open_groups, MAX_ROWS, columns),
         }
     )
 
@@ -69,6 +69,7 @@ def circuit_breakers(database: Database) -> dg.MaterializeResult:
     bars = [(rate.operation[-18:], round(rate.rate * 100)) for rate in hour[:8]]
     return dg.MaterializeResult(
         metadata={
+            "error_rates": picture(histogram(bars, "Error rate of the last hour in percent, highest first")),
             "dagster/row_count": len(breakers),
             "breakers": table(breakers, MAX_ROWS, columns),
             "rates": table(
@@ -78,7 +79,6 @@ def circuit_breakers(database: Database) -> dg.MaterializeResult:
                 ],
                 MAX_ROWS,
             ),
-            "error_rates": picture(histogram(bars, "Error rate of the last hour in percent, highest first")),
         }
     )
 
@@ -115,11 +115,11 @@ def health(database: Database) -> dg.MaterializeResult:
     by_status = [(name, sum(s["status"] == name for s in states)) for name in health_states.STATUSES]
     return dg.MaterializeResult(
         metadata={
+            "by_status": picture(histogram(by_status, "Checks by status", marked=1)),
             "dagster/row_count": len(states),
             "overall": health_states.overall(states),
             "checks": table(rows, 100),
             "incidents": table([{k: v for k, v in row.items() if k != "id"} for row in incidents], MAX_ROWS),
-            "by_status": picture(histogram(by_status, "Checks by status", marked=1)),
         }
     )
 

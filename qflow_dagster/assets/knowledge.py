@@ -45,11 +45,11 @@ def knowledge_index(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(snapshot.commit_oid),
         metadata={
+            "by_kind": picture(histogram(kinds[:8], "Entries by kind")),
             "dagster/row_count": sum(number for _, number in kinds),
             **indexed._asdict(),
             "requests_raised": len(raised),
             "requests": table(own, MAX_ROWS, columns),
-            "by_kind": picture(histogram(kinds[:8], "Entries by kind")),
         },
     )
 

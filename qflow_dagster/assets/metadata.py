@@ -59,10 +59,19 @@ def table(
 ) -> dg.TableMetadataValue:
     """Return the first `limit` rows as a table of those columns (default: all of the first row)."""
     names = columns or list(rows[0] if rows else ())
+    cells = [{name: _cell(row[name]) for name in names} for row in rows[:limit]]
     return dg.MetadataValue.table(
-        [dg.TableRecord({name: _cell(row[name]) for name in names}) for row in rows[:limit]],
-        dg.TableSchema(columns=[dg.TableColumn(name) for name in names]),
+        [dg.TableRecord(row) for row in cells],
+        dg.TableSchema(columns=[dg.TableColumn(name, _type([row[name] for row in cells])) for name in names]),
     )
+
+
+def _type(cells: Sequence[Any]) -> str:
+    """Return the type of a column, as Dagster's page shows it in the table's schema."""
+    types = {type(cell) for cell in cells if cell is not None}
+    if types == {int, float}:
+        return "float"
+    return types.pop().__name__ if len(types) == 1 and str not in types else "string"
 
 
 def page(path: str) -> dg.UrlMetadataValue:

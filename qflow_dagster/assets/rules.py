@@ -47,6 +47,7 @@ def findings(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(snapshot.commit_oid),
         metadata={
+            "by_severity": picture(histogram(by_severity, "Open findings by severity")),
             "dagster/row_count": sum(count for _, count in by_severity),
             "files_evaluated": evaluation.files,
             "files_not_readable": evaluation.problems,
@@ -58,7 +59,6 @@ def findings(
             "linter_configuration_not_read": "; ".join(evaluation.switched_off.notes) or "none",
             "worst": table(worst, MAX_ROWS, columns),
             "by_rule": table(counted, MAX_ROWS),
-            "by_severity": picture(histogram(by_severity, "Open findings by severity")),
         },
     )
 

@@ -17,6 +17,7 @@ from qflow_dagster.definitions import build_definitions
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.resources.database import Database
+from tests.dagster.shown import refuse_unclear
 from tests.ingestion.conftest import GitRepository, Ingested, ingested, make_repository, repository
 
 __all__ = ["ingested", "make_repository", "repository"]
@@ -35,12 +36,14 @@ class Runner:
 
     def __call__(self, job: str, *, check: bool = True, **config: str) -> dg.ExecuteInProcessResult:
         self.instance.add_dynamic_partitions(REPOSITORIES, ["project"])
-        return self.definitions.resolve_job_def(job).execute_in_process(
+        result = self.definitions.resolve_job_def(job).execute_in_process(
             instance=self.instance,
             partition_key="project",
             raise_on_error=check,
             run_config={"ops": {"ingest_snapshot": {"config": config}}} if config else None,
         )
+        refuse_unclear(result)
+        return result
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from qflow_dagster.sensors import infrastructure as sensors
 from qflow_dagster.sensors.dead_runs import START_TIMEOUT, InProgress, find_dead
 from qflow_dagster.sensors.drains import FAILED, IN_FLIGHT, Recent, decide
 from tests import decisions
+from tests.dagster.shown import refuse_unclear
 from tests.dagster.test_assets import metadata, verdicts
 from tests.ingestion.conftest import GitRepository, Ingested, ingested, make_repository, repository
 
@@ -50,9 +51,11 @@ class Dagster:
         self.definitions = build_definitions(resources={"database": self.database})
 
     def run(self, job: str, *, check: bool = True, **config: Any) -> dg.ExecuteInProcessResult:
-        return self.definitions.resolve_job_def(job).execute_in_process(
+        result = self.definitions.resolve_job_def(job).execute_in_process(
             instance=self.instance, raise_on_error=check, run_config=config or None
         )
+        refuse_unclear(result)
+        return result
 
     def tick(self, sensor: Any) -> Any:
         with dg.build_sensor_context(
