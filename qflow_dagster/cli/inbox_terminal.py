@@ -50,7 +50,7 @@ class InboxTerminal(App[None]):
     TITLE = "qflow inbox"
     ENABLE_COMMAND_PALETTE = False
     CSS = """
-    #list { width: 45%; }
+    #list { width: 45%; border: solid $primary; }
     #request { width: 1fr; padding: 0 1; border-left: solid $primary; }
     #prompt { display: none; }
     .narrow Horizontal { layout: vertical; }

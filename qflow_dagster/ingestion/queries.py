@@ -82,7 +82,9 @@ def snapshot_at(connection: Connection, repository: str, commit: str) -> Snapsho
         SELECT {_COLUMNS} FROM snapshots s JOIN repositories r ON r.id = s.repository_id
         WHERE r.name = :name AND starts_with(s.commit_oid, :commit) ORDER BY s.seq DESC LIMIT 1
     """)
-    row = connection.execute(query, {"name": repository, "commit": commit.replace("\0", "")}).one_or_none()
+    # What is no id of a commit begins none.
+    prefix = commit if commit.isalnum() else "-"
+    row = connection.execute(query, {"name": repository, "commit": prefix}).one_or_none()
     if row is None:
         raise QflowError(f"no commit {commit[:40]!r} of {repository} is ingested")
     return Snapshot(**row._mapping)
