@@ -37,6 +37,8 @@ def ask(engine: Engine) -> Callable[..., UUID]:
 def work(engine: Engine, script: Script, *, actor: str = "ada", size: tuple[int, int] = (140, 40)) -> None:
     async def run() -> None:
         app = InboxTerminal(engine, actor)
+        # On a slow machine they would be gone before the test looks.
+        app.NOTIFICATION_TIMEOUT = 600
         async with app.run_test(size=size) as pilot:
             await pilot.pause()
             await script(pilot, app)
