@@ -54,8 +54,8 @@ TASKS = (
     Task("see who calls a function", ("link:project", "cell:function"), "Called by"),
     Task("find the files to look at first", ("link:project",), "Hotspots"),
     Task("see who knows the code", ("link:project",), "Owners and knowledge"),
-    Task("see the state at an earlier commit", ("link:project", "summary:As a table", "cell:commit"), "As of 20"),
-    Task("list the findings of severity error", ("cell:errors",), "Most severe first"),
+    Task("see the state at an earlier commit", ("link:project", "summary:As a table", "last:commit"), "As of 20"),
+    Task("list the findings of a rule", ("link:project", "cell:open"), "Most severe first"),
     Task("read the code of a finding", ("cell:open findings", "cell:line"), "Text"),
     Task("see what is planned next", ("link:project", "link:The whole plan"), "Next"),
     Task("see why an item has its score", ("link:project", "cell:score"), "What the score rests on"),
@@ -83,7 +83,8 @@ def target(page: Page, kind: str, name: str) -> Locator:
         case "row":
             return main.locator("a.row").first
         case _:
-            return main.locator(f'td[data-label="{name}"] a:visible').first
+            cells = main.locator(f'td[data-label="{name}"] a:visible')
+            return cells.last if kind == "last" else cells.first
 
 
 @pytest.fixture
