@@ -151,7 +151,7 @@ def test_every_link_of_every_page_leads_to_a_page(
     assert f"/changes/{suggestions[1]['id']}" in page
     home = visit("/")
     assert "2 open problems." in home
-    assert ">applied</dt><dd>1<" in home
+    assert '>applied</dt><dd><a href="/changes">1<' in home
     [goal] = [link for link in seen if link.startswith("/goals/")]
     assert re.search(
         r"aria-label='Phases, a row for each round'>.*<a href='/workflows/[0-9a-f-]{36}'><g>", visit(goal)
