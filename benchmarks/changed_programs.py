@@ -17,13 +17,13 @@ import yaml
 from rich.table import Table
 
 FOLDER = Path(__file__).with_name("programs")
-# Where the program called NAME is, and how it is run in the folder of the repository.
+# Where the program called NAME is, and how it is run in the folder of the repository: alone, to be ended in time.
 _PLACES = {
-    "python": ("python/{}.py", f"{sys.executable} -W ignore {{path}}"),
-    "javascript": ("javascript/{}.js", "node --no-warnings {path}"),
+    "python": ("python/{}.py", f"exec {sys.executable} -W ignore {{path}}"),
+    "javascript": ("javascript/{}.js", "exec node --no-warnings {path}"),
     "go": ("go/{}/main.go", "go run {path}"),
-    "rust": ("rust/{}.rs", "rustc --edition 2021 --cap-lints allow -o program {path} && ./program"),
-    "java": ("java/{}.java", "java {path}"),
+    "rust": ("rust/{}.rs", "rustc --edition 2021 --cap-lints allow -o program {path} && exec ./program"),
+    "java": ("java/{}.java", "exec java {path}"),
 }
 _PYPROJECT = '[project]\nname = "programs"\nversion = "1"\nrequires-python = ">=3.10"\n'
 _PACKAGE = '{"name": "programs", "version": "1.0.0", "private": true, "engines": {"node": ">=20"}}\n'
