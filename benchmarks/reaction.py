@@ -93,10 +93,10 @@ def running(home: Path, settings: dict[str, str]) -> Iterator[subprocess.Popen[b
         up.wait(90)
 
 
-def until(holds: Callable[[], bool]) -> float:
-    """Return the seconds until something holds; infinity: not within a minute."""
+def until(holds: Callable[[], bool], patience: float = PATIENCE) -> float:
+    """Return the seconds until something holds; infinity: not in time."""
     started = time.perf_counter()
-    while time.perf_counter() - started < PATIENCE:
+    while time.perf_counter() - started < patience:
         if holds():
             return time.perf_counter() - started
         time.sleep(0.02)
