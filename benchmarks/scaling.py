@@ -1,9 +1,9 @@
 """Benchmark of scaling: `python -m benchmarks.scaling`.
 
-On a real `qflow up` with an embedded server and 1, 2 and 4 workers for each queue: repositories that are registered at
-once, ingested, measured and searched for findings, per hour; changes that are approved at once and committed, per second.
-Beside it, tasks per second of as many processes on one task graph, without Dagster. Then what a model of queues, with the
-rate of one worker put in, says for many: how many workers, and how long a piece of work waits for one.
+On a real `qflow up` with an embedded server and 1, 2 and 4 workers for each queue: repositories that are registered
+at once, ingested, measured and searched for findings, per hour; changes that are approved at once and committed, per
+second. Beside it, tasks per second of as many processes on one task graph, without Dagster. Then what a model of
+queues, with the rate of one worker put in, says for many: how many workers, and how long a piece of work waits.
 """
 
 import argparse
