@@ -174,7 +174,9 @@ def test_a_goal_on_a_function_touches_no_other_function(loop: Loop) -> None:
             "measure": "code_lines",
             "path": "a.py",
             "function": "collect",
-            "value": 1,
+            # Not a bound from above, which would be a step of its own.
+            "operator": ">=",
+            "value": 100,
         }
         connection.execute(
             text("UPDATE sparc_goals SET target = CAST(:target AS jsonb) WHERE id = :id"),
@@ -182,7 +184,7 @@ def test_a_goal_on_a_function_touches_no_other_function(loop: Loop) -> None:
         )
     work(loop)
     refinement = next(one for one in shown(loop.engine, goal)["phases"] if one["phase"] == "refinement")
-    assert refinement["verdict"] == "accepted"
+    assert refinement["verdict"] == "accepted", refinement["artifact"]
     assert "found=None" in refinement["data"]["patch"]
     assert "more=None" not in refinement["data"]["patch"]
 

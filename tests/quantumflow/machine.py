@@ -11,7 +11,7 @@ from qflow_dagster.database import engine_for
 from qflow_dagster.processes import host_name
 from qflow_dagster.quantumflow import LeaseLostError, claim, complete, reclaim_expired, register
 
-JOB = "machines.job"
+JOB = "test.machines"
 # Seconds.
 LEASE = 3.0
 register(JOB)
