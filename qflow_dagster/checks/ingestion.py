@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 from qflow_dagster.assets import ingestion as assets
 from qflow_dagster.assets.metadata import MAX_ROWS, table
 from qflow_dagster.checks.repository_check import repository_check
+from qflow_dagster.checks.verdicts import verdict
 from qflow_dagster.ingestion import git, queries, remotes
 from qflow_dagster.ingestion import repositories as registered
 
@@ -23,6 +24,10 @@ def every_path_is_accounted_for(connection: Connection, snapshot: queries.Snapsh
     unread = queries.files_without_facts(connection, snapshot)
     return dg.AssetCheckResult(
         passed=not wrong and not unread,
+        description=f"Git lists {len(listed):,} paths. "
+        + verdict(len(wrong), "path", "different in the snapshot", wrong)
+        + " "
+        + verdict(len(unread), "file", "unread", unread, limit=20),
         metadata={
             "paths_in_git": len(listed),
             "paths_stored": len(stored),
@@ -37,14 +42,25 @@ def totals_add_up(connection: Connection, snapshot: queries.Snapshot) -> dg.Asse
     """Check that files, bytes and lines of the rows add up to the totals of the snapshot."""
     summed = queries.totals_of_files(connection, snapshot)
     stated = {name: getattr(snapshot, name) for name in summed}
-    return dg.AssetCheckResult(passed=summed == stated, metadata={"summed": summed, "stated": stated})
+    differing = [f"{name} ({summed[name]} in rows)" for name in summed if summed[name] != stated[name]]
+    return dg.AssetCheckResult(
+        passed=not differing,
+        description=verdict(len(differing), "total", "different from the sum of the rows", differing),
+        metadata={"summed": summed, "stated": stated},
+    )
 
 
 @repository_check(assets.DEPENDENCIES)
 def no_dependency_points_nowhere(connection: Connection, snapshot: queries.Snapshot) -> dg.AssetCheckResult:
     """Check that source and target of every resolved import are files of the snapshot."""
     dangling = queries.dangling_dependencies(connection, snapshot)
-    return dg.AssetCheckResult(passed=not dangling, metadata={"dangling": table(dangling, MAX_ROWS)})
+    return dg.AssetCheckResult(
+        passed=not dangling,
+        description=verdict(
+            len(dangling), "resolved import", "from or to a file that is not in the snapshot", limit=20
+        ),
+        metadata={"dangling": table(dangling, MAX_ROWS)},
+    )
 
 
 @repository_check(assets.SYMBOLS)
@@ -55,6 +71,8 @@ def few_parse_errors(connection: Connection, snapshot: queries.Snapshot) -> dg.A
     return dg.AssetCheckResult(
         passed=share <= PARSE_ERROR_LIMIT,
         severity=dg.AssetCheckSeverity.WARN,
+        description=f"Of {rate['parsed']:,} parsed files, {rate['with_errors']:,} ({share:.1%}) have a syntax error; "
+        f"up to {PARSE_ERROR_LIMIT:.0%} is normal.",
         metadata={
             "share": share,
             "files_parsed": rate["parsed"],
@@ -71,6 +89,9 @@ def is_at_head(connection: Connection, snapshot: queries.Snapshot) -> dg.AssetCh
     return dg.AssetCheckResult(
         passed=head == snapshot.commit_oid,
         severity=dg.AssetCheckSeverity.WARN,
+        description=f"The snapshot is that of HEAD, {head[:10]}."
+        if head == snapshot.commit_oid
+        else f"The snapshot is that of {snapshot.commit_oid[:10]}, and HEAD is {head[:10]}.",
         metadata={"head": head, "snapshot": snapshot.commit_oid},
     )
 

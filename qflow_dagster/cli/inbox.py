@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,9 +20,13 @@ from qflow_dagster.safety.logs import SafeFilter
 from qflow_dagster.settings import settings
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import uvicorn
     from starlette.applications import Starlette
-    from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp
+
+    from qflow_dagster.launching.late_page import Locations
 
 app = typer.Typer()
 
@@ -66,6 +70,7 @@ def serve(
 
     from qflow_dagster.agents.request_description import explain
     from qflow_dagster.infrastructure import watching
+    from qflow_dagster.launching.late_page import LatePage
     from qflow_dagster.notifications import delivery
     from qflow_dagster.web.app import build_app
 
@@ -73,8 +78,16 @@ def serve(
     for handler in logging.getLogger().handlers:
         handler.addFilter(SafeFilter())
     engine = ready_engine()
+    if workspace:
+        os.environ.update(dagster_environment())
+    late = LatePage(lambda report: _dagster_page(workspace, report)) if workspace else None
     # Invalid settings are reported before anything is started.
-    build_app(engine, host=address)
+    application = build_app(
+        engine,
+        host=address,
+        pages=late.routes() if late else [],
+        locations=late.locations if late else dict,
+    )
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -99,13 +112,17 @@ def serve(
     settings().page_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings().page_file.write_text(limits.local_address)
     try:
+        server = uvicorn.Server(server_config(application, address, number))
+
+        def end() -> None:
+            server.should_exit = True
+
+        if not quiet:
+            messages.print("inbox", style="bold green", end=" ")
+            messages.print(f"at http://{address}:{number}  (Ctrl-C stops)")
         # uvicorn shuts down in order, then raises the interrupt again.
-        with contextlib.suppress(KeyboardInterrupt), _dagster_page(workspace) as (pages, locations):
-            application = build_app(engine, host=address, pages=pages, locations=locations)
-            if not quiet:
-                messages.print("inbox", style="bold green", end=" ")
-                messages.print(f"at http://{address}:{number}  (Ctrl-C stops)")
-            uvicorn.Server(server_config(application, address, number)).run()
+        with contextlib.suppress(KeyboardInterrupt), late.building(end) if late else contextlib.nullcontext():
+            server.run()
     finally:
         settings().page_file.unlink(missing_ok=True)
         stop.set()
@@ -114,19 +131,13 @@ def serve(
             worker.join(timeout=15)
 
 
-@contextlib.contextmanager
 def _dagster_page(
-    workspace: Path | None,
-) -> "Iterator[tuple[list[BaseRoute], Callable[[], Mapping[str, bool]]]]":
-    """Yield Dagster's routes if a workspace is passed, else none: Dagster takes seconds to import."""
-    if workspace is None:
-        yield [], dict
-        return
-    os.environ.update(dagster_environment())
+    workspace: Path, report: Callable[[str], None]
+) -> "AbstractContextManager[tuple[ASGIApp, Locations]]":
+    # Imported in the thread that builds the page: Dagster takes seconds.
     from qflow_dagster.launching.page import dagster_page
 
-    with dagster_page(workspace) as page:
-        yield page
+    return dagster_page(workspace, report)
 
 
 def server_config(application: "Starlette", host: str, port: int) -> "uvicorn.Config":

@@ -82,14 +82,16 @@ def up(
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda received, _frame: stopping.append(received))
             code = starting.Service("code server", starting.serve_code, code_socket)
-            # It loads what it needs while the code server does, and waits for that.
+            # It answers at once, and builds Dagster's page when the code server answers.
             web = starting.Service("page", _serve_page, limits.host, limits.port, workspace)
             services += [code, web]
+            _wait(f"the page at {page}", web, lambda: _answers(f"{page}/health/live"), stopping)
+            messages.print(f"the pages are at {page}; Dagster follows")
             _wait("the code server", code, lambda: _listens(code_socket), stopping)
             if settings().workers.enabled:
                 services += starting.start_workers()
             services.append(starting.start_daemon(workspace))
-            _wait(f"the page at {page}", web, lambda: _answers(f"{page}/health/ready"), stopping)
+            _wait(f"the page at {page}", web, lambda: _answers(f"{page}/health/ready", 503), stopping)
             if not stopping:
                 messages.print("up", style="bold green", end=" ")
                 messages.print(f"at {page}, Dagster at {page}{DAGSTER_PATH}  (Ctrl-C stops)")
@@ -139,12 +141,13 @@ def _listens(path: Path) -> bool:
         return client.connect_ex(str(path)) == 0
 
 
-def _answers(address: str) -> bool:
+def _answers(address: str, not_yet: int | None = None) -> bool:
+    """Return whether a server answers there, with any other status than that."""
     try:
         with urllib.request.urlopen(address, timeout=2):  # noqa: S310  (our own http address)
             return True
-    except urllib.error.HTTPError:
-        return True
+    except urllib.error.HTTPError as error:
+        return error.code != not_yet
     except OSError:
         return False
 

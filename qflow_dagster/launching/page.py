@@ -18,10 +18,9 @@ from dagster_webserver.version import __version__
 from dagster_webserver.webserver import DagsterWebserver
 from graphene import Schema
 from starlette.datastructures import MutableHeaders
-from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from qflow_dagster.launching.launched_by import tag_launches
@@ -83,15 +82,12 @@ class Page(DagsterWebserver):
         page.headers["Content-Security-Policy"] = GRAPHIQL_POLICY
         return page
 
-    def served_routes(self) -> list[BaseRoute]:
-        """Return the routes that are kept, below `DAGSTER_PATH`."""
+    def served(self) -> ASGIApp:
+        """Return the routes that are kept, as an application to be mounted at `DAGSTER_PATH`."""
         [prefix, _redirect] = self.build_routes()
         files = {route.path for route in self.build_static_routes()}
         kept = [route for route in prefix.routes if route.path in SERVED | files]
-        return [
-            Route(DAGSTER_PATH, lambda _request: RedirectResponse(f"{DAGSTER_PATH}/")),
-            Mount(DAGSTER_PATH, routes=kept, middleware=[Middleware(JsonOnly)]),
-        ]
+        return JsonOnly(Router(kept))
 
 
 class JsonOnly:
@@ -121,13 +117,16 @@ class JsonOnly:
 
 
 @contextmanager
-def dagster_page(workspace: Path) -> Iterator[tuple[list[BaseRoute], Callable[[], Mapping[str, bool]]]]:
-    """Yield the routes of Dagster's page for a workspace, and what says which code locations are loaded.
+def dagster_page(
+    workspace: Path, report: Callable[[str], None]
+) -> Iterator[tuple[ASGIApp, Callable[[], Mapping[str, bool]]]]:
+    """Yield Dagster's page for a workspace, and what says which code locations are loaded.
 
-    The instance is that of `DAGSTER_HOME`.
+    The instance is that of `DAGSTER_HOME`. `report` is called with what is waited for.
     """
     target = WorkspaceFileTarget([str(workspace)])
-    _wait_for_code_servers(target)
+    _wait_for_code_servers(target, report)
+    report("it loads the definitions")
     with dg.DagsterInstance.get() as instance:
         instance.optimize_for_webserver(STATEMENT_TIMEOUT, POOL_RECYCLE, POOL_OVERFLOW)
         with WorkspaceProcessContext(
@@ -138,10 +137,10 @@ def dagster_page(workspace: Path) -> Iterator[tuple[list[BaseRoute], Callable[[]
                 entries = context.get_current_workspace().code_location_entries
                 return {name: entry.code_location is not None for name, entry in entries.items()}
 
-            yield Page(context, DAGSTER_PATH, POLL_RATE).served_routes(), locations
+            yield Page(context, DAGSTER_PATH, POLL_RATE).served(), locations
 
 
-def _wait_for_code_servers(target: WorkspaceFileTarget) -> None:
+def _wait_for_code_servers(target: WorkspaceFileTarget, report: Callable[[str], None]) -> None:
     """Wait until those started beside us answer; the page shows which did not."""
     deadline = time.monotonic() + START_TIMEOUT
     for origin in target.create_origins():
@@ -149,6 +148,7 @@ def _wait_for_code_servers(target: WorkspaceFileTarget) -> None:
             continue
         client = origin.create_client()
         while time.monotonic() < deadline:
+            report(f"it waits for the code server of {origin.location_name}")
             try:
                 client.ping("")
                 break

@@ -37,11 +37,11 @@ def build_app(
     *,
     host: str,
     pages: Sequence[BaseRoute] = (),
-    locations: Callable[[], Mapping[str, bool]] = dict,
+    locations: Callable[[], Mapping[str, bool] | None] = dict,
 ) -> Starlette:
     """Return the application for a server on `host`, with additional `pages` behind the same guard.
 
-    `locations` returns for each code location of these pages whether it is loaded.
+    `locations` returns for each code location of these pages whether it is loaded; None while the pages are built.
 
     Raises:
         UsageError: `host` is not loopback and no login is configured, or a setting is invalid.

@@ -25,7 +25,7 @@ STATUS_SECONDS = 5.0
 class Monitoring:
     """The health and metrics endpoints, for a database."""
 
-    def __init__(self, engine: Engine, locations: Callable[[], Mapping[str, bool]]) -> None:
+    def __init__(self, engine: Engine, locations: Callable[[], Mapping[str, bool] | None]) -> None:
         self.engine, self.locations = engine, locations
         self._status, self._read_at = "unknown", -STATUS_SECONDS
 
@@ -45,14 +45,17 @@ class Monitoring:
         return JSONResponse({"status": "healthy"})
 
     def ready(self, _request: Request) -> Response:
-        """Return 200 if the database is available and migrated, else 503; with the loaded code locations of Dagster."""
+        """Return 200 if the database is migrated and all pages are there, else 503; with Dagster's code locations."""
         try:
             revision = current_revision(self.engine)
         except SQLAlchemyError:
             return JSONResponse({"status": "unhealthy", "message": "the database is away"}, 503)
         if revision != newest_revision():
             return JSONResponse({"status": "unhealthy", "message": "the database is not migrated"}, 503)
-        return JSONResponse({"status": "healthy", "code_locations": dict(self.locations())})
+        locations = self.locations()
+        if locations is None:
+            return JSONResponse({"status": "unhealthy", "message": "Dagster is starting"}, 503)
+        return JSONResponse({"status": "healthy", "code_locations": dict(locations)})
 
     def deep(self, _request: Request) -> Response:
         """Return the current status of every check; 503 if one is unhealthy, or the checks no longer run."""

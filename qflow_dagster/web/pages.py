@@ -4,6 +4,7 @@ All data is untrusted: every expression of a template is escaped, and characters
 written out. Does not belong here: reading data (the domains), what a page shows (a module per page).
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -91,6 +92,23 @@ def history_rows(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         for event in events
     ]
+
+
+# Columns whose names are the measurement's and not a reader's words; see `heading`.
+HEADINGS = {
+    "alone": "files changed by this author alone",
+    "churn": "changed lines",
+    "code_lines": "lines of code",
+    "cognitive": "cognitive complexity",
+    "cognitive_max": "cognitive complexity of the worst function",
+    "cognitive_p90": "cognitive complexity, 90th percentile",
+    "cyclomatic": "cyclomatic complexity",
+    "cyclomatic_max": "cyclomatic complexity of the worst function",
+    "fan_in": "files that import it",
+    "fan_out": "files that it imports",
+    "lost": "files whose knowledge is mostly lost",
+}
+WITHIN_DAYS = re.compile(r"_(\d+)$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +230,14 @@ def with_code(value: Any) -> Markup:
 
 
 templates.env.filters["code"] = with_code
+
+
+def heading(name: str) -> str:
+    """Return the name of a column or value in plain words: `commits_90` is `commits in 90 days`."""
+    return HEADINGS.get(name) or WITHIN_DAYS.sub(r" in \1 days", name).replace("_", " ")
+
+
+templates.env.filters["heading"] = heading
 
 
 def page(request: Request, template: str, *, status_code: int = 200, **values: Any) -> Response:

@@ -226,11 +226,7 @@ def _folder(request: Request, connection: Connection, snapshot: Snapshot, folder
         found = read(connection, snapshot.id, MAX_FILES)
         section = Section(
             title=title,
-            rows=[
-                {key.replace("_", " "): value for key, value in row.items()}
-                | {"path": file_link(name, row["path"])}
-                for row in found
-            ],
+            rows=[{**row, "path": file_link(name, row["path"])} for row in found],
             note=f"The first {MAX_FILES} are shown." if len(found) == MAX_FILES else "",
             empty="There is none.",
         )
@@ -299,7 +295,7 @@ def _highlighted(data: str | None, path: str, first: int, last: int) -> tuple[Ma
 
 def _facts(title: str, values: dict[str, Any], *, half: bool = False) -> Section:
     facts = {
-        name.replace("_", " "): value
+        name: value
         for name, value in values.items()
         if value is not None and name not in ("symbol_id", "clone", "cycle")
     }

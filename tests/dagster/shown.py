@@ -1,5 +1,7 @@
 """What Dagster's page shows of a run: checked for every run of these tests."""
 
+import re
+
 import dagster as dg
 
 
@@ -24,4 +26,8 @@ def refuse_unclear(result: dg.ExecuteInProcessResult) -> None:
                 columns = {column.name for column in value.schema.columns}
                 assert all(set(record.data) == columns for record in value.records), (event.asset_key, name)
     for evaluation in result.get_asset_check_evaluations():
-        assert evaluation.metadata or evaluation.description, evaluation.check_name
+        assert evaluation.metadata, evaluation.check_name
+        reason = evaluation.description or ""
+        assert re.fullmatch(r"[A-Z0-9].*\.", reason), (evaluation.check_name, reason)
+        # A check that passed says so, and a check that failed does not.
+        assert evaluation.passed or not reason.startswith("No "), (evaluation.check_name, reason)

@@ -67,6 +67,10 @@ def verdicts(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
     return {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
 
 
+def reasons(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    return {e.check_name: e.description or "" for e in result.get_asset_check_evaluations()}
+
+
 def test_the_whole_job_materializes_every_asset_with_counts_and_all_checks_pass(run: Runner) -> None:
     result = run("run_repository")
     found = metadata(result)
@@ -165,6 +169,11 @@ def test_a_snapshot_that_does_not_hold_what_git_holds_blocks_what_follows(
     found = verdicts(result)
     assert found["every_path_is_accounted_for"] is False
     assert found["totals_add_up"] is False
+    why = reasons(result)
+    assert "1 path is different in the snapshot, for example: app/a.py." in why["every_path_is_accounted_for"]
+    assert why["totals_add_up"].startswith(
+        "3 totals are different from the sum of the rows, for example: file_count ("
+    )
     assert "hotspots" not in metadata(result)
 
 

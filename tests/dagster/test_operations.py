@@ -1,5 +1,6 @@
 """Jobs, sensors and assets of operations in process: rows in, one run, what it made."""
 
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ from qflow_dagster.sensors.dead_runs import START_TIMEOUT, InProgress, find_dead
 from qflow_dagster.sensors.drains import FAILED, IN_FLIGHT, Recent, decide
 from tests import decisions
 from tests.dagster.shown import refuse_unclear
-from tests.dagster.test_assets import metadata, verdicts
+from tests.dagster.test_assets import metadata, reasons, verdicts
 from tests.ingestion.conftest import GitRepository, Ingested, ingested, make_repository, repository
 
 __all__ = ["ingested", "make_repository", "repository"]
@@ -383,7 +384,16 @@ def test_the_assets_show_tables_and_pictures_and_their_checks_judge(dagster: Dag
     assert judged["no_breaker_is_open"] is False
     with engine.begin() as connection:
         connection.execute(text("UPDATE approvals SET content = '{}'"))
-    assert verdicts(dagster.run("observe_operations", check=False))["approvals_are_unaltered"] is False
+    altered = dagster.run("observe_operations", check=False)
+    assert verdicts(altered)["approvals_are_unaltered"] is False
+    reason = reasons(altered)["approvals_are_unaltered"]
+    assert re.fullmatch(
+        r"1 open approval is altered, for example: \S{36} \(its content is not .*\)\.", reason
+    )
+    assert (
+        reasons(altered)["no_approval_is_overdue"]
+        == "No open approval is more than 2 minutes past the expiry."
+    )
 
 
 # Notifications

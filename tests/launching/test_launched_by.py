@@ -11,6 +11,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from sqlalchemy import Engine
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from qflow_dagster.launching.launched_by import LAUNCHES
@@ -84,7 +85,7 @@ def dagster_page(instance: dg.DagsterInstance) -> Iterator[Page]:
 
 @pytest.fixture
 def client(engine: Engine, dagster_page: Page) -> TestClient:
-    app = build_app(engine, host="127.0.0.1", pages=dagster_page.served_routes())
+    app = build_app(engine, host="127.0.0.1", pages=[Mount("/dagster", app=dagster_page.served())])
     return TestClient(app, base_url="http://127.0.0.1:3001")
 
 

@@ -1,7 +1,9 @@
 """Dagster's page behind the guard: each of its routes was decided on, and nothing but JSON by POST changes anything."""
 
 import json
+import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import product
 from typing import Any
 
@@ -12,6 +14,7 @@ from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from sqlalchemy import Engine
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
+from qflow_dagster.launching.late_page import LatePage
 from qflow_dagster.launching.page import SERVED, Page
 from qflow_dagster.settings.platform import DAGSTER_PATH
 from qflow_dagster.web.app import build_app
@@ -37,11 +40,13 @@ def dagster_page() -> Iterator[Page]:
 
 
 @pytest.fixture
-def client(engine: Engine, dagster_page: Page) -> TestClient:
-    app = build_app(
-        engine, host="127.0.0.1", pages=dagster_page.served_routes(), locations=lambda: {"shop": True}
-    )
-    return TestClient(app, base_url=HERE, follow_redirects=False)
+def client(engine: Engine, dagster_page: Page) -> Iterator[TestClient]:
+    late = LatePage(lambda _report: nullcontext((dagster_page.served(), lambda: {"shop": True})))
+    app = build_app(engine, host="127.0.0.1", pages=late.routes(), locations=late.locations)
+    with late.building(pytest.fail):
+        while late.locations() is None:
+            time.sleep(0.001)
+        yield TestClient(app, base_url=HERE, follow_redirects=False)
 
 
 def test_every_route_of_the_installed_version_was_decided_on(dagster_page: Page) -> None:

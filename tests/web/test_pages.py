@@ -59,6 +59,8 @@ def visit(client: TestClient) -> Callable[[str], str]:
         assert response.status_code == 200, f"{path}: {response.status_code}"
         assert len(response.content) < 100_000, path
         assert "<script>alert" not in response.text
+        headings = re.findall(r"<(?:th|dt)[^>]*>([^<]*)<", response.text)
+        assert not [name for name in headings if "_" in name], path
         return response.text
 
     return get
