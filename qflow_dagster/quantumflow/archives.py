@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ArchiveMissingError(QflowError):
-    """A workflow is in an archive that is not where archives are kept, or cannot be read."""
+    """A workflow is in an archive that is not where archives are kept, cannot be read, or was altered."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,21 @@ class ArchiveFolder:
     def problem(self, name: str, digest: bytes) -> str | None:
         """Return what is wrong with an archive that had a SHA-256 when it was sealed; None where nothing is."""
         try:
-            content = self.read(name)
+            self.sealed(name, digest)
         except ArchiveMissingError as missing:
             return str(missing)
-        altered = hashlib.sha256(content).digest() != digest
-        return f"the archive {self.of(name)} was altered" if altered else None
+        return None
+
+    def sealed(self, name: str, digest: bytes) -> bytes:
+        """Return the content of an archive that had a SHA-256 when it was sealed.
+
+        Raises:
+            ArchiveMissingError: It is not there, cannot be read, or is not what was sealed.
+        """
+        content = self.read(name)
+        if hashlib.sha256(content).digest() != digest:
+            raise ArchiveMissingError(f"the archive {self.of(name)} was altered")
+        return content
 
     def _storage(self, name: str) -> tuple[Any, str]:
         """Return the storage as fsspec's file system, and the path of an archive on it."""
@@ -119,19 +129,13 @@ def archived_events(connection: Connection, workflow_id: UUID) -> list[Event]:
     """Return the events of an archived workflow, first to last; none if it was not archived.
 
     Raises:
-        ArchiveMissingError: Its archive cannot be read.
+        ArchiveMissingError: Its archive cannot be read, or was altered.
     """
     archive = archive_of(connection, workflow_id)
     if archive is None:
         return []
-    folder, name = archive_folder(), archive[0]
-    # Imported here, because it takes longer than the rest of the core together.
-    from pyarrow import ArrowException
-
-    try:
-        rows, table = _load(folder, name)
-    except (ArrowException, OSError):
-        raise ArchiveMissingError(f"the archive {folder.of(name)} cannot be read: it is damaged") from None
+    folder, (name, digest) = archive_folder(), archive
+    rows, table = _load(folder, name, digest)
     if str(workflow_id) not in rows:
         raise ArchiveMissingError(
             f"the archive {folder.of(name)} does not hold {workflow_id}, which its seal names"
@@ -144,11 +148,12 @@ def archived_events(connection: Connection, workflow_id: UUID) -> list[Event]:
 
 
 @lru_cache(maxsize=2)
-def _load(folder: ArchiveFolder, name: str) -> "tuple[dict[str, int], pa.Table]":
+def _load(folder: ArchiveFolder, name: str, digest: bytes) -> "tuple[dict[str, int], pa.Table]":
     """Return the events of an archive and the row of each workflow; an archive never changes."""
+    # Imported here, because it takes longer than the rest of the core together.
     from pyarrow import BufferReader, parquet
 
-    table = parquet.read_table(BufferReader(folder.read(name)), columns=["id", "events"])
+    table = parquet.read_table(BufferReader(folder.sealed(name, digest)), columns=["id", "events"])
     return {id_: row for row, id_ in enumerate(table.column("id").to_pylist())}, table
 
 

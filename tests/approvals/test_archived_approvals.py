@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 from sqlalchemy import Engine
 
 from qflow_dagster.approvals import arbiter, authorization, lists, records
@@ -82,7 +84,7 @@ def test_an_altered_archive_is_found_and_a_missing_one_is_named(
         broken = verify_history(connection, ended["denied"])
         assert broken is not None
         assert broken.reason == f"the archive {path} was altered"
-        with pytest.raises(ArchiveMissingError, match="cannot be read: it is damaged"):
+        with pytest.raises(ArchiveMissingError, match=f"the archive {path} was altered"):
             records.approval_history(connection, ended["denied"])
         assert records.show(connection, ended["denied"])["comments"] == []
     path.rename(path.with_name("elsewhere"))
@@ -93,3 +95,18 @@ def test_an_altered_archive_is_found_and_a_missing_one_is_named(
         exported = {row["id"]: row for row in records.export(connection)}
     assert exported[ended["denied"]]["status"] == "denied"
     assert "is not there" in exported[ended["denied"]]["problem"]
+
+
+def test_another_actor_written_into_an_archive_is_not_shown(engine: Engine, ended: dict[str, UUID]) -> None:
+    path = archive(engine)
+    table = parquet.read_table(path)
+    rows = table.to_pylist()
+    for event in (event for row in rows for event in row["events"]):
+        event["actor"] = "mallory"
+    parquet.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+    with engine.connect() as connection:
+        with pytest.raises(ArchiveMissingError, match="was altered"):
+            records.approval_history(connection, ended["denied"])
+        assert all(
+            row["history"] == [] and "was altered" in row["problem"] for row in records.export(connection)
+        )
