@@ -19,6 +19,8 @@ _REFUSED = (
 )  # fmt: skip
 # Names whose meaning depends on the function they are called in.
 _FRAME_NAMES = frozenset({"super", "locals", "vars", "dir", "eval", "exec", "__class__", "globals"})
+# What is called to see the callers, of which a new function would be one.
+_SEES_CALLERS = frozenset({"_getframe", "currentframe", "extract_stack", "format_stack", "print_stack"})
 BRANCHES = (ast.If, ast.For, ast.While, ast.Try, ast.With, ast.BoolOp, ast.IfExp)
 
 
@@ -161,6 +163,8 @@ def _interface(
         return None
     if any(isinstance(node, ast.Name) and node.id in _FRAME_NAMES for node in nodes):
         return None
+    if any(isinstance(node, ast.Call) and _sees_callers(node) for node in nodes):
+        return None
     if any(over_lines(node) for node in nodes) or _leaves_loop(region.statements):
         return None
     declared = {
@@ -222,6 +226,17 @@ def _interface(
     if writes & _captured(function):
         return None
     return sorted(needed), results, exits
+
+
+def _sees_callers(call: ast.Call) -> bool:
+    """Return whether the result of a call, or what it reports, depends on how many callers there are."""
+    name = getattr(call.func, "id", None) or getattr(call.func, "attr", "")
+    return (
+        name in _SEES_CALLERS
+        or ast.unparse(call.func) in ("stack", "inspect.stack")
+        or any(keyword.arg == "stacklevel" for keyword in call.keywords)
+        or (name == "warn" and len(call.args) > 2)
+    )
 
 
 def _captured(function: ast.FunctionDef) -> set[str]:

@@ -251,6 +251,26 @@ def test_what_is_uncertain_is_refused_or_right(body: str) -> None:
             assert kind == [str(one) for one in outcomes(text, calls)], after
 
 
+@pytest.mark.parametrize(
+    ("call", "made"),
+    [
+        ('warnings.warn("old")', True),
+        ("log.info(stack)", True),
+        # Who called is seen, or reported.
+        ('warnings.warn("old", DeprecationWarning, 2)', False),
+        ('log.info("old", stacklevel=2)', False),
+        ("b = sys._getframe(1)", False),
+        ("b = inspect.stack()", False),
+        ("traceback.print_stack()", False),
+    ],
+)
+def test_what_depends_on_the_callers_stays_in_its_function(call: str, made: bool) -> None:
+    text = f"def f(a):\n    b = 1\n    if a:\n        if a > 1:\n            {call}\n    return b\n"
+    [(function, owner)] = extraction.functions(ast.parse(text))
+    texts = [extraction.extract(text, function, owner, r, "_part") for r in extraction.regions(function)]
+    assert any(texts) is made
+
+
 def test_a_variable_that_a_loop_carries_is_returned() -> None:
     text = (
         "def f(rows):\n    first = True\n    out = []\n    for row in rows:\n        if first:\n            first = False\n"
