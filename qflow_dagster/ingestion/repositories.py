@@ -67,7 +67,7 @@ class Repository(NamedTuple):
         if self.mirrored:
             return _mirror_here(self.location, self.history_tip)
         folder = Path(self.location)
-        if self.host not in (None, host_name()) and not folder.exists():
+        if self.host not in (None, host_name()) and not _is_here(folder):
             raise QflowError(
                 f"{self.name} is the folder {self.location} of the machine {self.host}; this is {host_name()}: "
                 "work on it there, or register the repository by its URL, which every machine can read"
@@ -84,8 +84,24 @@ def machine_of(connection: Connection, name: str) -> str | None:
     repository = _one(connection, repositories.c.name == name)
     if repository is None or repository.host is None:
         return None
-    elsewhere_and_here = repository.host != host_name() and Path(repository.location).exists()
+    elsewhere_and_here = repository.host != host_name() and _is_here(Path(repository.location))
     return None if elsewhere_and_here else repository.host
+
+
+def on_other_machines(connection: Connection) -> dict[str, str]:
+    """Return the names of the repositories that can only be worked on on another machine, each with that machine."""
+    query = select(repositories.c.name, repositories.c.host, repositories.c.location).where(
+        repositories.c.host != host_name()
+    )
+    return {row.name: row.host for row in connection.execute(query) if not _is_here(Path(row.location))}
+
+
+def _is_here(folder: Path) -> bool:
+    """Return whether a folder of another machine exists here too; one that may not be looked at is of no use."""
+    try:
+        return folder.exists()
+    except OSError:
+        return False
 
 
 def register(

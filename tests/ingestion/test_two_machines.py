@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.ingestion import git, history, pipeline, queries, repositories
+from qflow_dagster.ingestion import git, history, pipeline, queries, repositories, tables
 from qflow_dagster.settings import settings
 from tests.ingestion.conftest import GitRepository
 
@@ -117,7 +117,18 @@ def test_a_path_of_another_machine_is_named_with_its_machine(
     on_machine("b")
     # A folder that both machines see, such as a shared one, is read.
     assert repository.objects == source.path
+    with engine.begin() as connection:
+        assert repositories.machine_of(connection, repository.name) is None
     source.path.rename(source.path.with_name("elsewhere"))
+    with engine.begin() as connection:
+        assert repositories.machine_of(connection, repository.name) == "a"
+        # A path that this system does not look at, as one below a folder that is closed to this user.
+        with connection.begin_nested() as savepoint:
+            connection.execute(update(tables.repositories).values(location=f"/{'x' * 300}"))
+            assert repositories.machine_of(connection, repository.name) == "a"
+            with pytest.raises(QflowError, match="of the machine a"):
+                _ = repositories.find(connection, repository.name).objects
+            savepoint.rollback()
     with pytest.raises(
         QflowError, match=r"of the machine a; this is b: work on it there, or register .* by its URL"
     ):
