@@ -18,7 +18,7 @@ from qflow_dagster.approvals.tables import approval_decisions, approval_refusals
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import ArchiveMissingError, get_events, verify_history
 from qflow_dagster.quantumflow import resolve as resolve_id
-from qflow_dagster.safety.display import visible
+from qflow_dagster.safety.display import is_formula, visible
 
 # The first two events of every approval; the second freezes what is asked for.
 _NAMES = {1: "created", 2: "requested"}
@@ -209,4 +209,4 @@ def comments(connection: Connection, approval_id: UUID) -> list[dict[str, Any]]:
 def _harmless(value: Any) -> str:
     """Return a CSV cell that shows what it holds, and that a spreadsheet does not take for a formula."""
     cell = "" if value is None else visible(str(value))
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    return f"'{cell}" if is_formula(cell) else cell

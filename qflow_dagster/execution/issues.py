@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 from qflow_dagster.errors import UsageError
+from qflow_dagster.safety.display import is_formula
 
 ISSUE_STATES = ("open", "in_progress", "done", "cancelled")
 MAX_TITLE = 500
@@ -41,7 +42,6 @@ STATES = {
 # Priorities of older Jira projects.
 _PRIORITIES = {"blocker": "critical", "major": "high", "minor": "low", "trivial": "lowest"}
 # A spreadsheet would compute a cell that begins like this.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,12 +179,12 @@ def _heading(name: str) -> str:
 
 
 def _plain(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+    return cell[1:] if cell.startswith("'") and is_formula(cell[1:]) else cell
 
 
 def _cell(value: object) -> str:
     text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if is_formula(text) else text
 
 
 def write_csv(issues: Sequence[Issue]) -> str:

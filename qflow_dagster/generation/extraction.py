@@ -10,11 +10,19 @@ import ast
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_SCOPES = (*_FUNCTIONS, ast.Lambda, ast.ClassDef)
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+from qflow_dagster.generation.function_names import (
+    FUNCTIONS,
+    SCOPES,
+    arguments,
+    captured,
+    comprehension_names,
+    imported,
+    scopes,
+    variables,
+)
+
 _REFUSED = (
-    *_SCOPES, ast.Yield, ast.YieldFrom, ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Global, ast.Nonlocal, ast.Delete,
+    *SCOPES, ast.Yield, ast.YieldFrom, ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Global, ast.Nonlocal, ast.Delete,
     ast.NamedExpr, ast.Match, ast.Import, ast.ImportFrom,
 )  # fmt: skip
 # Names whose meaning depends on the function they are called in.
@@ -99,7 +107,7 @@ def _regions(
 
 
 def _suites(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
-    if isinstance(statement, _SCOPES):
+    if isinstance(statement, SCOPES):
         return
     for name in ("body", "orelse", "finalbody"):
         if inner := getattr(statement, name, None):
@@ -173,29 +181,37 @@ def _interface(
         if isinstance(node, ast.Global | ast.Nonlocal)
         for name in node.names
     }
-    parameters = {a.arg for a in _arguments(function.args)}
+    parameters = {a.arg for a in arguments(function.args)}
     stored = {
         node.id
         for node in ast.walk(function)
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
     }
     bound = {n.name for n in ast.walk(function) if isinstance(n, ast.ExceptHandler) and n.name}
-    local = (parameters | stored | bound | _imported(function)) - declared
+    local = (parameters | stored | bound | imported(function)) - declared
     inside = {id(node) for node in nodes}
     outside_loads = {
         node.id
         for node in ast.walk(function)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load | ast.Del) and id(node) not in inside
     }
-    own = _comprehension_names(nodes)
+    own = comprehension_names(nodes)
     writes = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)} - own
     writes |= {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
     reads = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
     reads |= {n.target.id for n in nodes if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)}
-    if writes & declared or own & local & (reads | outside_loads) & writes:
+    unbound = bound | {
+        n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Del)
+    }
+    # A comprehension has a variable of that name, or a generator reads variables when it is read.
+    if writes & declared or own & (parameters | bound | variables(function)):
         return None
-    before = parameters | _assigned_before(region)
-    first = _assigned_by(region.statements)
+    if any(id(scope) in inside for scope in scopes(function)):
+        return None
+    # What a handler binds is unbound after it, as what is deleted.
+    here = {name for statement in region.around for name in _bound_within(statement, region)}
+    before = (parameters | _assigned_before(region)) - (unbound - here)
+    first = _assigned_by(region.statements) - unbound
     needed = {name for name in reads & local if name in before}
     # Read in the region, and perhaps not bound before: only if the region binds it itself, first.
     if any(
@@ -214,16 +230,17 @@ def _interface(
         return None
     # What the next iteration of a loop around reads again.
     carried = needed if any(isinstance(s, ast.For | ast.While) for s in region.around) else set()
-    results = [] if exits else sorted(writes & (outside_loads | carried))
+    seen = writes & (outside_loads | carried)
+    results = [] if exits else sorted(seen)
     if any(name not in before and name not in first for name in results):
         return None
     # A result that is only sometimes assigned keeps its value, so it is a parameter too.
     needed |= {name for name in results if name in before and name not in first}
     # An exception after an assignment would lose it: a handler in the function, or `with`, could show that.
-    if results and any(isinstance(statement, ast.Try | ast.With) for statement in region.around):
+    if seen and any(isinstance(statement, ast.Try | ast.With) for statement in region.around):
         return None
-    # A function within this one sees each assignment at once.
-    if writes & _captured(function):
+    # A function or generator within this one sees each assignment at once.
+    if writes & captured(function):
         return None
     return sorted(needed), results, exits
 
@@ -237,30 +254,6 @@ def _sees_callers(call: ast.Call) -> bool:
         or any(keyword.arg == "stacklevel" for keyword in call.keywords)
         or (name == "warn" and len(call.args) > 2)
     )
-
-
-def _captured(function: ast.FunctionDef) -> set[str]:
-    """Return the names that functions within a function mention."""
-    scopes = [node for node in ast.walk(function) if isinstance(node, _SCOPES) and node is not function]
-    return {node.id for scope in scopes for node in ast.walk(scope) if isinstance(node, ast.Name)}
-
-
-def _arguments(arguments: ast.arguments) -> list[ast.arg]:
-    extra = [argument for argument in (arguments.vararg, arguments.kwarg) if argument is not None]
-    return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *extra]
-
-
-def _imported(function: ast.FunctionDef) -> set[str]:
-    return {
-        (alias.asname or alias.name).split(".")[0]
-        for node in ast.walk(function)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in node.names
-    } | {
-        node.name
-        for node in ast.walk(function)
-        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)) and node is not function
-    }
 
 
 def _is_generator(function: ast.FunctionDef) -> bool:
@@ -286,17 +279,6 @@ def _leaves_loop(statements: Sequence[ast.stmt]) -> bool:
             if (not loop or suite is statement.orelse) and _leaves_loop(suite):  # type: ignore[attr-defined]
                 return True
     return False
-
-
-def _comprehension_names(nodes: Sequence[ast.AST]) -> set[str]:
-    return {
-        name.id
-        for node in nodes
-        if isinstance(node, _COMPREHENSIONS)
-        for generator in node.generators
-        for name in ast.walk(generator.target)
-        if isinstance(name, ast.Name)
-    }
 
 
 def _assigned_before(region: Region) -> set[str]:
@@ -334,7 +316,7 @@ def _assigned_by(statements: Sequence[ast.stmt]) -> set[str]:
             names |= _targets([statement.target])
         elif isinstance(statement, ast.Import | ast.ImportFrom):
             names |= {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
-        elif isinstance(statement, (*_FUNCTIONS, ast.ClassDef)):
+        elif isinstance(statement, (*FUNCTIONS, ast.ClassDef)):
             names.add(statement.name)
         elif isinstance(statement, ast.With):
             names |= _targets(

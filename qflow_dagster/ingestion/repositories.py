@@ -88,14 +88,6 @@ def machine_of(connection: Connection, name: str) -> str | None:
     return None if elsewhere_and_here else repository.host
 
 
-def on_other_machines(connection: Connection) -> dict[str, str]:
-    """Return the names of the repositories that can only be worked on on another machine, each with that machine."""
-    query = select(repositories.c.name, repositories.c.host, repositories.c.location).where(
-        repositories.c.host != host_name()
-    )
-    return {row.name: row.host for row in connection.execute(query) if not _is_here(Path(row.location))}
-
-
 def _is_here(folder: Path) -> bool:
     """Return whether a folder of another machine exists here too; one that may not be looked at is of no use."""
     try:

@@ -22,10 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.instance.config import ConcurrencyConfig
 from dagster._core.remote_representation.external import RemoteSensor
 from dagster._core.scheduler.instigation import SensorInstigatorData
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._core.workspace.context import IWorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._daemon.controller import create_daemons_from_instance, daemon_controller_from_instance
@@ -36,7 +34,7 @@ from dagster._daemon.utils import DaemonErrorCapture
 from sqlalchemy import URL
 
 from qflow_dagster.database import dagster_url, direct_url, ready_engine
-from qflow_dagster.ingestion import queries, repositories
+from qflow_dagster.ingestion import queries
 from qflow_dagster.launching.page import POOL_OVERFLOW, POOL_RECYCLE
 from qflow_dagster.launching.wakeups import (
     Runs,
@@ -150,10 +148,7 @@ class WokenSensors(SensorDaemon):
 
 
 class WokenQueue(QueuedRunCoordinatorDaemon):
-    """Dagster's daemon of queued runs, which launches them when they are queued or when a run has ended.
-
-    Of the runs for another machine, one at a time waits for a worker: where none is there, it takes one place of all.
-    """
+    """Dagster's daemon of queued runs, which launches them when they are queued or when a run has ended."""
 
     def __init__(self, interval_seconds: float, wakeups: Wakeups, runs: Runs) -> None:
         super().__init__(interval_seconds)
@@ -176,42 +171,6 @@ class WokenQueue(QueuedRunCoordinatorDaemon):
                     sys.exc_info(), logger=self._logger, log_message="the queue of runs could not be read"
                 )
             yield None
-
-    def _get_runs_to_dequeue(
-        self,
-        instance: dg.DagsterInstance,
-        concurrency_config: ConcurrencyConfig,
-        fixed_iteration_time: float | None,
-    ) -> list[dg.DagsterRun]:
-        with ready_engine().connect() as connection:
-            machines = repositories.on_other_machines(connection)
-        starting = (
-            instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING])) if machines else ()
-        )
-        awaited = {
-            machine for run in starting if (machine := machines.get(run.tags.get(PARTITION_NAME_TAG, "")))
-        }
-        queue = concurrency_config.run_queue_config
-        if awaited and queue is not None:
-            closed = [
-                {"key": PARTITION_NAME_TAG, "value": name, "limit": 0}
-                for name, machine in machines.items()
-                if machine in awaited
-            ]
-            concurrency_config = ConcurrencyConfig(
-                pool_config=concurrency_config.pool_config,
-                run_queue_config=queue._replace(
-                    tag_concurrency_limits=[*queue.tag_concurrency_limits, *closed]
-                ),
-            )
-        chosen = []
-        for run in super()._get_runs_to_dequeue(instance, concurrency_config, fixed_iteration_time):
-            machine = machines.get(run.tags.get(PARTITION_NAME_TAG, ""))
-            if machine not in awaited:
-                chosen.append(run)
-            if machine is not None:
-                awaited.add(machine)
-        return chosen
 
 
 def _sensors(context: IWorkspaceProcessContext) -> Iterator[RemoteSensor]:

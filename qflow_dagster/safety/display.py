@@ -91,3 +91,9 @@ def _without_piles(text: str, written_out: Callable[[str], str]) -> str:
         marks = marks + 1 if character > "\u02ff" and unicodedata.category(character) in _MARKS else 0
         kept.append(character if marks <= _MAX_MARKS else written_out(character))
     return "".join(kept)
+
+
+def is_formula(cell: str) -> bool:
+    """Return whether a spreadsheet may take a CSV cell for a formula, also after blanks or in wide letters."""
+    begin = unicodedata.normalize("NFKC", cell[:1_000]).lstrip()
+    return begin.startswith(("=", "+", "-", "@")) or cell.startswith(("\t", "\r"))

@@ -195,11 +195,15 @@ def test_values_of_another_type_are_not_stated() -> None:
     assert issue == other == Issue(key="A", title="x")
 
 
-def test_a_spreadsheet_computes_no_cell() -> None:
-    issue = Issue(key="A-1", title='=HYPERLINK("http://x")', description="-1", labels=("@x",))
+@pytest.mark.parametrize("before", ["", " ", "\t"])
+@pytest.mark.parametrize("equals", ["=", "\uff1d"])
+def test_a_spreadsheet_computes_no_cell(before: str, equals: str) -> None:
+    issue = Issue(key="A-1", title=f"{before}{equals}1+1", description="-1", labels=("@x",))
     written = issue_formats.write([issue], "csv")
-    assert not any(cell.startswith(("=", "-", "@")) for cell in written.splitlines()[1].split(","))
-    assert issue_formats.read(written, "csv") == [issue]
+    cells = [cell.strip() for cell in written.splitlines()[1].split(",")]
+    assert not any(cell.startswith(("=", "\uff1d", "-", "@")) for cell in cells)
+    [read] = issue_formats.read(written, "csv")
+    assert (read.title.strip(), read.description, read.labels) == (f"{equals}1+1", "-1", ("@x",))
 
 
 @pytest.mark.parametrize(

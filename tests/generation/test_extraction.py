@@ -230,6 +230,15 @@ def test_a_section_between_comments_becomes_a_function() -> None:
         "    if a: c = 1\n    for b in a:\n        if b: print(c)\n    return 1\n",
         # An exception would lose what was assigned.
         "    b = 0\n    try:\n        if a: b = a()\n    except ValueError:\n        pass\n    return b\n",
+        "    n = 0\n    try:\n        if a:\n            n = 1\n            a()\n            raise KeyError\n"
+        "    except (KeyError, TypeError):\n        return -n\n    return n\n",
+        # A comprehension has a variable of the same name; a generator reads its variables later.
+        "    x = 7\n    if a:\n        y = [x for x in a if x]\n        if y: x = y[0]\n    return x\n",
+        "    k = 1\n    g = (k * v for v in [1, 2])\n    if a:\n        if a[0]: k = 10\n    return list(g)\n",
+        # Deleted, also by the end of a handler.
+        "    b = 1\n    if a: del b\n    try:\n        if a: return b\n    except NameError:\n        return 0\n    return 1\n",
+        "    b = 1\n    if a:\n        try:\n            a()\n        except TypeError as b:\n            pass\n"
+        "    try:\n        return b\n    except NameError:\n        return 0\n",
         # The function it stands in matters.
         "    if a:\n        yield a\n    return 1\n",
         "    if a:\n        print(locals())\n    return 1\n",

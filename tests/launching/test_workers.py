@@ -1,7 +1,6 @@
 """Workers execute launched runs, each once, and end them when they are terminated or killed: with every broker."""
 
 import ctypes
-import logging
 import os
 import shutil
 import signal
@@ -14,9 +13,7 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import pytest
-from dagster._core.events.log import EventLogEntry
 from dagster._core.launcher import DefaultRunLauncher, LaunchRunContext
-from dagster._daemon.monitoring.run_monitoring import monitor_starting_run
 from sqlalchemy import URL, insert
 
 from benchmarks import brokers
@@ -25,11 +22,9 @@ from qflow_dagster.cli.session import dagster_environment
 from qflow_dagster.database import engine
 from qflow_dagster.ingestion.repositories import register
 from qflow_dagster.ingestion.tables import repositories
-from qflow_dagster.launching import broker, wakeups, worker
-from qflow_dagster.launching.daemon import WokenQueue
+from qflow_dagster.launching import broker, worker
 from qflow_dagster.launching.launcher import WorkerLauncher
 from qflow_dagster.launching.run_locks import is_held
-from qflow_dagster.launching.wakeups import Wakeups
 from qflow_dagster.settings import settings
 from tests import databases, forks
 from tests.folders import new_home
@@ -215,53 +210,6 @@ def test_a_run_on_a_repository_of_another_machine_waits_for_a_worker_there(
 
 
 ONLY_POSTGRESQL = pytest.mark.parametrize("home", ["postgresql"], indirect=True)
-
-
-@ONLY_POSTGRESQL
-def test_a_machine_without_workers_takes_one_place_in_the_queue(
-    instance: dg.DagsterInstance, home: Path
-) -> None:
-    with engine().begin() as connection:
-        for name in ("one", "two", "other"):
-            lies = {"host": "build-8" if name == "other" else "build-7", "location": f"/srv/{name}"}
-            connection.execute(
-                insert(repositories).values(name=name, mirrored=False, object_format="sha1", **lies)
-            )
-    status = dg.DagsterRunStatus
-    queued = {
-        name: instance.create_run_for_job(
-            launchable.waiting, status=status.QUEUED, tags={"dagster/partition": name}
-        ).run_id
-        for name in ("one", "two", "here", "other")
-    }
-
-    def launched() -> set[str]:
-        queue = WokenQueue(5, Wakeups(), wakeups.Runs())
-        runs = queue._get_runs_to_dequeue(instance, instance.get_concurrency_config(), None)
-        return {run.tags["dagster/partition"] for run in runs}
-
-    assert launched() == {"one", "here", "other"}
-    run = instance.get_run_by_id(queued["one"])
-    assert run is not None
-    half_an_hour_ago = EventLogEntry(
-        error_info=None,
-        level=logging.INFO,
-        user_message="",
-        run_id=run.run_id,
-        timestamp=time.time() - 1_800,
-        job_name=run.job_name,
-        dagster_event=dg.DagsterEvent("PIPELINE_STARTING", run.job_name),
-    )
-    instance.handle_new_event(half_an_hour_ago)
-    assert launched() == {"here", "other"}
-    # To wait for a worker is no failure.
-    record = instance.get_run_record_by_id(run.run_id)
-    assert record is not None
-    monitor_starting_run(instance, record, logging.getLogger(__name__))
-    assert launched() == {"here", "other"}
-    # It is executed there now: the next one may wait.
-    instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", run.job_name), run.run_id)
-    assert launched() == {"two", "here", "other"}
 
 
 @ONLY_POSTGRESQL
