@@ -41,7 +41,6 @@ STATES = {
 }  # fmt: skip
 # Priorities of older Jira projects.
 _PRIORITIES = {"blocker": "critical", "major": "high", "minor": "low", "trivial": "lowest"}
-# A spreadsheet would compute a cell that begins like this.
 
 
 @dataclass(frozen=True, kw_only=True)
