@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,39 @@ from pathlib import Path
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 # Seconds until a server must answer.
 PATIENCE = 60.0
+
+
+class Server:
+    """A broker in a session of its own, which keeps its messages in a folder; `address` is for workers."""
+
+    def __init__(
+        self, address: str, command: Sequence[str], port: int, folder: str, environment: Mapping[str, str]
+    ) -> None:
+        self.address = address
+        self._command, self._port, self._folder, self._environment = command, port, folder, environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait for its first answer."""
+        self._process = subprocess.Popen(
+            self._command,
+            env=dict(self._environment),
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd=self._folder,
+        )
+        deadline = time.monotonic() + PATIENCE
+        while not _answers(self._port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{self._command[0]} does not answer")
+            time.sleep(0.05)
+
+    def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
+        """End it, and wait for that."""
+        if self._process is not None:
+            os.killpg(self._process.pid, by)
+            self._process.wait(PATIENCE)
+            self._process = None
 
 
 def free_port() -> int:
@@ -25,21 +58,21 @@ def free_port() -> int:
 
 
 @contextmanager
-def redis() -> Iterator[str | None]:
-    """Yield the address of a Redis or Valkey server; None: neither is installed."""
+def redis() -> Iterator[Server | None]:
+    """Yield a Redis or Valkey server; None: neither is installed."""
     program = shutil.which("valkey-server") or shutil.which("redis-server")
     if program is None:
         yield None
         return
     port = free_port()
-    command = [program, "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
-    with _serving(command, port, {}, None):
-        yield f"redis://127.0.0.1:{port}/0"
+    command = [program, "--port", str(port), "--save", "", "--appendonly", "yes", "--bind", "127.0.0.1"]
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+        yield from _serving(Server(f"redis://127.0.0.1:{port}/0", command, port, folder, {}))
 
 
 @contextmanager
-def rabbitmq() -> Iterator[str | None]:
-    """Yield the address of a RabbitMQ server; None: it is not installed."""
+def rabbitmq() -> Iterator[Server | None]:
+    """Yield a RabbitMQ server; None: it is not installed."""
     if not RABBITMQ.exists():
         yield None
         return
@@ -58,28 +91,21 @@ def rabbitmq() -> Iterator[str | None]:
             "RABBITMQ_PID_FILE": f"{folder}/pid",
             "ERL_EPMD_PORT": str(free_port()),
         }
-        with _serving([str(RABBITMQ)], port, environment, folder):
-            yield f"amqp://guest:guest@127.0.0.1:{port}//"
+        address = f"amqp://guest:guest@127.0.0.1:{port}//"
+        try:
+            yield from _serving(Server(address, [str(RABBITMQ)], port, folder, environment))
+        finally:
+            # It started this one, which outlives it.
+            subprocess.run(["epmd", "-kill"], env=environment, stdout=subprocess.DEVNULL, check=False)
 
 
-@contextmanager
-def _serving(
-    command: list[str], port: int, environment: dict[str, str], folder: str | None
-) -> Iterator[None]:
-    """Run a server, in a session of its own, from its first answer until the end of the block."""
-    server = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True, cwd=folder
-    )
+def _serving(server: Server) -> Iterator[Server]:
+    """Yield a server that runs until the end of the block."""
     try:
-        deadline = time.monotonic() + PATIENCE
-        while not _answers(port):
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{command[0]} does not answer")
-            time.sleep(0.05)
-        yield
+        server.start()
+        yield server
     finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+        server.stop(signal.SIGKILL)
 
 
 def _answers(port: int) -> bool:

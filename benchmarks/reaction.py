@@ -198,8 +198,8 @@ def idle(up: subprocess.Popen[bytes], home: Path, seconds: float) -> tuple[float
 def executing(wanted: str) -> Iterator[dict[str, str] | None]:
     """Yield the settings of a way to execute runs; None: what it needs is not installed."""
     if wanted in SERVERS:
-        with SERVERS[wanted]() as address:
-            yield {"QFLOW_WORKERS_BROKER": address} if address else None
+        with SERVERS[wanted]() as server:
+            yield {"QFLOW_WORKERS_BROKER": server.address} if server else None
     else:
         yield {} if wanted == "PostgreSQL" else {"QFLOW_WORKERS_ENABLED": "false"}
 

@@ -100,7 +100,7 @@ def measure(url: URL, name: str, graph: TaskGraph, count: int, workers: int) -> 
     while unfinished(engine, id_):
         asked = time.monotonic()
         with engine.connect() as connection:
-            task_worker.waiting(connection)
+            task_worker.useful_runs(connection)
         ticks.append(1_000 * (time.monotonic() - asked))
         memory.append(sum(psutil.Process(p.pid).memory_info().rss for p in processes if p.is_alive()) / 1e6)
         time.sleep(SAMPLE)

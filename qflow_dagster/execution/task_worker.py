@@ -5,6 +5,7 @@ handed to an external adapter). Does not belong here: the adapters (`task_adapte
 of a task (`task_graph`).
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -32,7 +33,6 @@ from qflow_dagster.quantumflow import (
     claim,
     complete,
     create_workflows,
-    due,
     fail,
     heartbeat,
     transition,
@@ -44,7 +44,8 @@ from qflow_dagster.settings import settings
 
 logger = logs.logger(__name__)
 
-# How many tasks a worker holds at a time; results of short ones are stored in one statement.
+# How many short tasks a worker holds at a time: their results are stored in one statement. Of long ones it holds as
+# many as it does at a time, because another worker may be free for the next.
 MAX_IN_FLIGHT = 200
 # Seconds after which finished tasks are reported although others still run.
 REPORT_INTERVAL = 0.05
@@ -96,9 +97,10 @@ def work(
     last_heartbeat = time.monotonic()
     pool = Pool(task_adapters.serve, None, threads)
     executor = ThreadPoolExecutor(threads, thread_name_prefix="task")
+    hold = threads
     try:
         while True:
-            claimed = [] if stop() else _claim(engine, worker, MAX_IN_FLIGHT - len(in_flight), run_id)
+            claimed = [] if stop() else _claim(engine, worker, hold - len(in_flight), run_id)
             for held in claimed:
                 total = _begin(engine, held, adapters, executor, pool, worker, total, in_flight)
             if not claimed and not in_flight:
@@ -106,6 +108,8 @@ def work(
             _wait(in_flight)
             done = [held for held in in_flight if held.future is None or held.future.done()]
             in_flight = [held for held in in_flight if held not in done]
+            are_short = not in_flight or len(done) > len(in_flight)
+            hold = min(2 * hold, max(MAX_IN_FLIGHT, threads)) if are_short else max(hold // 2, threads)
             total = _end(engine, done, total)
             report("tasks", total.completed, total.completed + len(in_flight))
             if in_flight and time.monotonic() - last_heartbeat > settings().quantumflow.lease / 3:
@@ -116,10 +120,35 @@ def work(
         pool.close()
 
 
-def waiting(connection: Connection) -> bool:
-    """Return whether a worker would have work: a ready task, or a parent whose parts have all ended."""
-    types = list(task_graph.TASK_TYPES.values())
-    return due(connection, types) or bool(task_graph.unfinalized(connection))
+_LOAD = text("""
+SELECT t.type, ready.count AS ready, held.count AS held, held.in_runs
+FROM unnest(CAST(:types AS text[])) AS t(type)
+CROSS JOIN LATERAL (SELECT count(*) FROM (
+    SELECT FROM workflows w WHERE w.type = t.type AND w.claimable AND w.remaining_dependencies = 0
+    AND w.available_at <= statement_timestamp() LIMIT :most) AS w) AS ready
+CROSS JOIN LATERAL (
+    SELECT count(*), count(w.run_id) AS in_runs FROM workflows w
+    WHERE w.type = t.type AND w.lease_expires_at IS NOT NULL) AS held
+""")
+
+
+def useful_runs(connection: Connection) -> int:
+    """Return how many runs would have work, those included that have some: at most as many as are set.
+
+    Work is a ready task, or a parent whose parts have all ended.
+    """
+    config = settings().execution
+    most = config.task_runs * config.task_threads
+    roles = {type_: role for role, type_ in task_graph.TASK_TYPES.items()}
+    ready = claimable = in_runs = 0
+    for row in connection.execute(_LOAD, {"types": list(roles), "most": most}):
+        limit = policy(roles[row.type]).concurrency
+        ready += row.ready
+        claimable += row.ready if limit is None else min(row.ready, max(limit - row.held, 0))
+        in_runs += row.in_runs
+    if not claimable:
+        return 1 if ready or task_graph.unfinalized(connection) else 0
+    return min(config.task_runs, math.ceil((claimable + in_runs) / config.task_threads))
 
 
 def _wait(in_flight: Sequence[Held]) -> None:

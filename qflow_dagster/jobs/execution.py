@@ -1,5 +1,7 @@
 """Jobs of execution: task graphs, SPARC goals, approved texts. Each processes its pending rows in batches."""
 
+import time
+
 import dagster as dg
 
 from qflow_dagster.agents import sparc_changes
@@ -13,20 +15,39 @@ from qflow_dagster.resources.workers import worker
 from qflow_dagster.safety.display import visible_line
 from qflow_dagster.settings import settings
 
+# The lane of the first run; those beside it have others (`sensors.drains`).
+TASKS = "tasks"
+# Seconds between two looks at which runs wait.
+LOOK_AGAIN = 5.0
+
 
 @dg.op(description="Claims ready tasks in batches and executes them, until none is ready.")
 def do_tasks(context: dg.OpExecutionContext, database: Database) -> None:
-    """Do tasks as one of the workers; if it is killed, its tasks are claimed again when their leases expire."""
+    """Do tasks as one of the workers; if it is killed, its tasks are claimed again when their leases expire.
+
+    A run beside the first one ends when a run of another job waits for its worker.
+    """
+    looked_at, gives_way = 0.0, False
+    beside = context.run.tags.get(run_tags.DRAIN, TASKS) != TASKS
+
+    def stop() -> bool:
+        nonlocal looked_at, gives_way
+        if beside and time.monotonic() - looked_at > LOOK_AGAIN:
+            gives_way = run_tags.others_wait(context.instance, context.job_name)
+            looked_at = time.monotonic()
+        return gives_way
+
     result = task_worker.work(
         database.engine(),
         worker=f"{worker(context)} {context.op_handle}",
         adapters=ADAPTERS,
         run_id=context.run_id,
+        stop=stop,
     )
     context.add_output_metadata(result._asdict())
 
 
-@dg.job(tags=run_tags.long("tasks"), description="Executes the ready tasks of all task graphs.")
+@dg.job(tags=run_tags.long(TASKS), description="Executes the ready tasks of all task graphs.")
 def run_task_graphs() -> None:
     """Share the ready tasks among steps, each claiming its own; a multi-process executor runs them in parallel."""
     for number in range(settings().execution.task_workers):

@@ -1,5 +1,7 @@
 """Tags of the runs of a job: which workers execute them, and what excludes another run of the kind."""
 
+import dagster as dg
+
 from qflow_dagster.registry import RunQueue
 
 # As dagster-celery, whose import takes a while, calls it.
@@ -16,3 +18,9 @@ def quick(drain: str) -> dict[str, str]:
 def long(drain: str | None = None) -> dict[str, str]:
     """Return the tags of any other job; `drain`: rows are claimed in it, so that one run at a time is enough."""
     return {QUEUE: RunQueue.LONG.value, **({DRAIN: drain} if drain else {})}
+
+
+def others_wait(instance: dg.DagsterInstance, job_name: str) -> bool:
+    """Return whether a long run of another job waits for a worker: its limits allow it, and nothing has begun it."""
+    launched = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING], tags={QUEUE: RunQueue.LONG.value})
+    return any(run.job_name != job_name for run in instance.get_runs(launched))

@@ -37,6 +37,7 @@ from qflow_dagster.database import dagster_url, direct_url, ready_engine
 from qflow_dagster.ingestion import queries
 from qflow_dagster.launching.page import POOL_OVERFLOW, POOL_RECYCLE
 from qflow_dagster.launching.wakeups import (
+    Busy,
     Runs,
     Wakeups,
     listen_to_messages,
@@ -46,7 +47,7 @@ from qflow_dagster.launching.wakeups import (
 from qflow_dagster.quantumflow import leases
 from qflow_dagster.registry import Channel, Queue
 from qflow_dagster.safety import logs
-from qflow_dagster.sensors.wakes import WOKEN_BY
+from qflow_dagster.sensors.wakes import AT_A_TIME, WOKEN_BY
 
 # Seconds between two looks at which regular ticks are due, and at the queue of runs.
 REGULAR = 10.0
@@ -70,12 +71,12 @@ class Woken:
 
     fresh: bool
     ticked_at: float = 0.0
-    busy: frozenset[str] = frozenset()
+    busy: frozenset[Busy] = frozenset()
 
-    def is_due(self, jobs: frozenset[str], busy: frozenset[str], now: float) -> bool:
+    def is_due(self, jobs: frozenset[Busy], busy: frozenset[Busy], now: float) -> bool:
         """Return whether to tick: a message came, or a run ended of a job of its, and a job of its is free.
 
-        `jobs` are the jobs that the sensor may request, `busy` those of them with a run in progress.
+        `jobs` are the runs that there may be of the sensor's jobs at a time, `busy` those of them in progress.
         """
         ended = self.busy - busy
         # A run that was requested since is waited for, too.
@@ -138,7 +139,10 @@ class WokenSensors(SensorDaemon):
             # A tick that is under way may have read before the message came.
             if woken is None or (tick is not None and not tick.done()):
                 continue
-            jobs = frozenset(target.job_name for target in sensor.get_targets())
+            numbers = range(1, _metadata(sensor, AT_A_TIME, 1) + 1)
+            jobs = frozenset(
+                (target.job_name, number) for target in sensor.get_targets() for number in numbers
+            )
             if woken.is_due(jobs, jobs & self._runs.busy, now):
                 woken.fresh, woken.ticked_at, made_due = False, now, True
                 _forget_last_tick(context.instance, sensor)
@@ -181,9 +185,13 @@ def _sensors(context: IWorkspaceProcessContext) -> Iterator[RemoteSensor]:
 
 
 def _queues(sensor: RemoteSensor) -> set[str]:
+    return set(str(_metadata(sensor, WOKEN_BY, "")).split(", "))
+
+
+def _metadata(sensor: RemoteSensor, name: str, default: Any) -> Any:
     metadata = sensor.metadata.standard_metadata if sensor.metadata is not None else None
-    value = (metadata or {}).get(WOKEN_BY)
-    return set(str(value.value).split(", ")) if value is not None else set()
+    value = (metadata or {}).get(name)
+    return value.value if value is not None else default
 
 
 def _forget_last_tick(instance: dg.DagsterInstance, sensor: RemoteSensor) -> None:

@@ -31,7 +31,7 @@ STATUS_WRITTEN = 0.3
 
 # Those in progress have not ended; one that waits in the queue is among them.
 _RUNS = """
-SELECT coalesce(bool_or(status = 'QUEUED'), false), coalesce(array_agg(DISTINCT pipeline_name), '{}')
+SELECT pipeline_name, row_number() OVER (PARTITION BY pipeline_name), status = 'QUEUED'
 FROM runs WHERE status IN ('QUEUED', 'NOT_STARTED', 'STARTING', 'STARTED', 'CANCELING')
 """
 
@@ -57,19 +57,26 @@ class Wakeups:
             return names
 
 
+# The name of a job, and the number of its run.
+Busy = tuple[str, int]
+
+
 @dataclass
 class Runs:
-    """What the last look at Dagster's runs saw: whether any is queued, and the jobs with a run in progress."""
+    """What the last look at Dagster's runs saw: whether any is queued, and which jobs have runs in progress.
+
+    A job with two of them is there as its first and as its second.
+    """
 
     queued: bool = False
-    busy: frozenset[str] = frozenset()
+    busy: frozenset[Busy] = frozenset()
 
     def look(self, connection: psycopg.Connection) -> bool:
         """Read it; return whether that changes what may start."""
         before = self.busy
-        row = connection.execute(_RUNS).fetchone()
-        self.queued, busy = row or (False, [])
-        self.busy = frozenset(busy)
+        rows = connection.execute(_RUNS).fetchall()
+        self.queued = any(queued for _, _, queued in rows)
+        self.busy = frozenset((job, number) for job, number, _ in rows)
         return self.queued or self.busy != before
 
 

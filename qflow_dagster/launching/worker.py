@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
+from celery import Task
 from celery.signals import worker_process_init
+from celery.worker.request import Request
 from dagster._cli.api import _execute_run_command_body
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import unpack_value
 from dagster._utils.interrupts import setup_interrupt_handlers
 from dagster_celery.config import TASK_EXECUTE_JOB_NAME
+from sqlalchemy.exc import SQLAlchemyError
 
 from qflow_dagster.database import engine
 from qflow_dagster.launching.broker import make_app, queue_of_machine
@@ -28,8 +31,31 @@ from qflow_dagster.safety import logs
 logger = logs.logger(__name__)
 app = make_app()
 
+# Seconds from the receipt of a run until its process renews the lease.
+UNTIL_RENEWED = 30.0
 
-@app.task(name=TASK_EXECUTE_JOB_NAME)
+
+class LeasedRequest(Request):
+    """A message that is acknowledged when its run has a lease: from then on no other worker would begin it."""
+
+    def acknowledge(self) -> None:
+        """Begin the lease of the run, which its process renews; a worker that is killed in between leaves it behind."""
+        run_id = unpack_value(self.kwargs["execute_job_args_packed"], as_type=ExecuteRunArgs).run_id
+        try:
+            with engine().begin() as connection:
+                leases.keep(connection, RUN_LEASE + run_id, seconds=UNTIL_RENEWED)
+        except SQLAlchemyError as error:
+            logger.warning("run %s begins without a lease: %s", run_id, type(error).__name__)
+        super().acknowledge()
+
+
+class LeasedTask(Task):
+    """A task whose messages are acknowledged in this way."""
+
+    Request = LeasedRequest
+
+
+@app.task(name=TASK_EXECUTE_JOB_NAME, base=LeasedTask)
 def execute_job(execute_job_args_packed: Any) -> None:
     """Execute a launched run. A message that arrives again, while the run is executed or later, does nothing."""
     arguments = unpack_value(execute_job_args_packed, as_type=ExecuteRunArgs)
@@ -40,7 +66,7 @@ def execute_job(execute_job_args_packed: Any) -> None:
         if run.status is dg.DagsterRunStatus.CANCELING:
             instance.report_run_canceled(run)
             return
-        # From now on, not from its first step: its message is acknowledged, and nobody else would ever begin it.
+        # From now on, not from its first step.
         with leases.kept(engine(), RUN_LEASE + run.run_id, afterwards=BETWEEN_STEPS):
             _execute_run_command_body(
                 run_id=run.run_id,

@@ -1,5 +1,6 @@
 """Sensors on approvals: use granted ones, and warn people of those about to expire."""
 
+import time
 from functools import partial
 
 import dagster as dg
@@ -8,7 +9,7 @@ from qflow_dagster.approvals import records, reminders
 from qflow_dagster.jobs.approvals import CONSUMERS
 from qflow_dagster.registry import Queue
 from qflow_dagster.resources.database import Database
-from qflow_dagster.sensors.drains import decide_for
+from qflow_dagster.sensors.drains import decide, recent_runs
 from qflow_dagster.sensors.wakes import woken_by
 
 
@@ -26,7 +27,8 @@ def approval_decisions(context: dg.SensorEvaluationContext, database: Database) 
         newest = {kind: records.newest_approved(connection, kind) for kind in CONSUMERS}
         times = {kind: records.newest_approval_time(connection, kind) for kind in CONSUMERS}
     for kind, job in CONSUMERS.items():
-        request, reason = decide_for(context, newest[kind] is not None, job.name, partial(times.get, kind))
+        recent = recent_runs(context, job.name) if newest[kind] is not None else []
+        request, reason = decide(newest[kind] is not None, recent, time.time(), partial(times.get, kind))
         reasons.append(f"{kind}: {reason}")
         if request:
             requests.append(dg.RunRequest(job_name=job.name, tags={"qflow/approval": str(newest[kind])}))

@@ -22,6 +22,7 @@ from qflow_dagster.resources.database import Database
 from qflow_dagster.sensors.drains import drain_sensor, newest_of
 from qflow_dagster.sensors.requested_runs import partition_problem, run_request, step_forward
 from qflow_dagster.sensors.wakes import woken_by
+from qflow_dagster.settings import settings
 
 # The jobs a task may request. None decides for a person: a task must not approve what it requested.
 REQUESTABLE_JOBS = [
@@ -48,8 +49,9 @@ def has_approved_texts(connection: Connection) -> bool:
 ready_tasks = drain_sensor(
     "ready_tasks",
     run_task_graphs,
-    task_worker.waiting,
-    "Tasks that are ready, or parents whose subtasks have ended: requests a run that executes them.",
+    task_worker.useful_runs,
+    "Tasks that are ready, or parents whose subtasks have ended: requests runs that execute them.",
+    at_a_time=settings().execution.task_runs,
     newest=newest_of(*TASK_TYPES.values()),
     woken_by=[Queue.TASK_GRAPH_NOTIFICATIONS],
 )

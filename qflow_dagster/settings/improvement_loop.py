@@ -166,6 +166,9 @@ class ExecutionSettings(BaseModel):
         validation_alias=AliasChoices("task_workers", "task_lanes"),
         description="steps of a run that share the ready tasks",
     )
+    task_runs: int = Field(
+        default=2, ge=1, le=64, description="runs at a time, on all machines, that share the ready tasks"
+    )
     classifier: str = Field(
         default="words",
         pattern="^(words|model)$",

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine, text
 
+from qflow_dagster import quantumflow
 from qflow_dagster.agents import assignments, coordination
 from qflow_dagster.agents.coordination import Requirement
 from qflow_dagster.agents.task_agents import ADAPTERS
@@ -18,6 +19,7 @@ from qflow_dagster.knowledge import requests
 from qflow_dagster.safety import documents
 from qflow_dagster.sensors import execution as execution_sensors
 from qflow_dagster.sensors import knowledge as knowledge_sensors
+from qflow_dagster.settings import settings
 from tests.dagster.test_assets import metadata, verdicts
 from tests.dagster.test_operations import Dagster, dagster
 from tests.improvement_loop import MUTABLE, Loop
@@ -87,6 +89,72 @@ def test_task_workers_are_as_many_as_are_set(dagster: Dagster, engine: Engine, t
     assert {event.step_key for event in outputs} == {f"worker_{number}" for number in range(1, 5)}
     counts = [event.event_specific_data.metadata for event in outputs]
     assert sum(each["completed"].value + each["failed"].value for each in counts) >= 1
+
+
+def test_runs_are_requested_for_the_tasks_that_are_ready_each_in_a_lane_of_its_own(
+    dagster: Dagster, engine: Engine
+) -> None:
+    def lanes() -> list[str]:
+        return [run.tags["qflow/drain"] for run in dagster.tick(execution_sensors.ready_tasks).run_requests]
+
+    def begun(lane: str, job: str = "run_task_graphs", status: str = "STARTED") -> None:
+        tags = {"qflow/drain": lane, "dagster-celery/queue": "long"}
+        dagster.instance.create_run_for_job(
+            dagster.definitions.resolve_job_def(job), tags=tags, status=dg.DagsterRunStatus(status)
+        )
+
+    assert lanes() == []
+    task = "{name: t%d, role: tester, adapter: shell, arguments: {command: [pytest, --version]}}"
+    submit(engine, "name: few\ntasks: [" + ", ".join(task % number for number in range(8)) + "]")
+    assert lanes() == ["tasks"], "a run does eight at a time"
+    submit(engine, "name: more\ntasks: [" + ", ".join(task % number for number in range(20)) + "]")
+    assert lanes() == ["tasks", "tasks-2"], "as many as are set"
+    begun("tasks-2")
+    assert lanes() == ["tasks"]
+    begun("tasks")
+    assert lanes() == []
+
+
+def test_while_another_run_waits_for_a_worker_one_run_does_the_tasks(
+    dagster: Dagster, engine: Engine
+) -> None:
+    tasks = ", ".join(
+        f"{{name: t{number}, role: tester, adapter: shell, arguments: {{command: [pytest, --version]}}}}"
+        for number in range(20)
+    )
+    submit(engine, f"name: many\ntasks: [{tasks}]")
+    tags = {"dagster-celery/queue": "long"}
+    job = dagster.definitions.resolve_job_def("observe_coordination")
+    waits = dagster.instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTING)
+    assert len(dagster.tick(execution_sensors.ready_tasks).run_requests) == 1
+    # A run beside the first one leaves its worker; what is ready waits for the first.
+    job = dagster.definitions.resolve_job_def("run_task_graphs")
+    assert job.execute_in_process(instance=dagster.instance, tags={"qflow/drain": "tasks-2"}).success
+    with engine.connect() as connection:
+        assert task_worker.useful_runs(connection) == 2
+    dagster.instance.report_run_canceled(waits)
+    assert len(dagster.tick(execution_sensors.ready_tasks).run_requests) == 2
+
+
+def test_a_role_with_a_limit_needs_no_more_runs_than_that(
+    dagster: Dagster, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QFLOW_EXECUTION_ROLES", '{"tester": {"concurrency": 3}}')
+    monkeypatch.setenv("QFLOW_EXECUTION_TASK_THREADS", "2")
+    settings.cache_clear()
+    tasks = ", ".join(
+        f"{{name: t{number}, role: tester, adapter: shell, arguments: {{command: [pytest, --version]}}}}"
+        for number in range(20)
+    )
+    submit(engine, f"name: many\ntasks: [{tasks}]")
+    type_ = task_graph.TASK_TYPES["tester"]
+    with engine.begin() as connection:
+        assert task_worker.useful_runs(connection) == 2, "three tasks, each run does two at a time"
+        quantumflow.claim(connection, type_, worker="elsewhere", limit=2)
+        assert task_worker.useful_runs(connection) == 1, "one more may be done, and two are no run's"
+        quantumflow.claim(connection, type_, worker="elsewhere", limit=1)
+        assert task_worker.useful_runs(connection) == 1
+    settings.cache_clear()
 
 
 def test_an_assignment_for_ours_is_done_in_a_run_and_counted(

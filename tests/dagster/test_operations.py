@@ -107,6 +107,18 @@ def test_a_row_newer_than_the_last_failed_run_does_not_wait_for_its_pause() -> N
     assert not decide(True, [Recent(STARTED, 1_000.0, 1_000.0), *recent], 1_010.0, newest=lambda: 1_005.0)[0]
 
 
+def test_as_many_runs_are_requested_as_are_useful_beside_those_in_progress() -> None:
+    running = Recent(STARTED, 1_000.0)
+    assert decide(3, [], 0.0) == (3, "rows are pending")
+    assert decide(3, [running, Recent(SUCCESS, 0.0)], 0.0) == (2, "rows are pending")
+    assert decide(2, [running, running], 0.0) == (0, "2 runs are in progress")
+    # After a failure a single run is tried.
+    failed = Recent(FAILURE, 900.0)
+    assert decide(3, [running, failed], 1_000.0) == (0, "a run is in progress")
+    assert decide(3, [failed], 1_000.0) == (1, "rows are pending")
+    assert decide(3, [running, Recent(SUCCESS, 950.0), failed], 1_000.0)[0] == 2
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(list(dg.DagsterRunStatus)), st.floats(0, 1e6)), max_size=8),
     st.floats(0, 2e6),

@@ -16,9 +16,10 @@ def small() -> None:
     nothing()
 
 
-@dg.op(config_schema={"file": str, "until": str})
+@dg.op(config_schema={"file": str, "until": str, "mebibytes": dg.Field(int, default_value=0)})
 def write_and_wait(context: dg.OpExecutionContext) -> None:
-    """Add a line to a file, then wait until another exists."""
+    """Use some memory, add a line to a file, then wait until another exists."""
+    assert len(bytes([1]) * (context.op_config["mebibytes"] << 20)) == context.op_config["mebibytes"] << 20
     with Path(context.op_config["file"]).open("a") as file:
         file.write(f"{context.run_id}\n")
     while not Path(context.op_config["until"]).exists():

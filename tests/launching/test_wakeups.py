@@ -16,6 +16,7 @@ from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_er
 from qflow_dagster.launching.daemon import MIN_PAUSE, UNTIL_SEEN, Woken
 from qflow_dagster.launching.wakeups import (
     RUNS,
+    Busy,
     Runs,
     Wakeups,
     listen_to_messages,
@@ -78,8 +79,13 @@ def test_runs_wake_when_one_is_queued_or_ends(database: URL, listening: Listen) 
         runs = Runs()
         wakeups = listening(listen_to_runs, address(database), runs)
         for statement, woken, expected in (
-            ("INSERT INTO runs VALUES ('1', 'mine', 'QUEUED')", {RUNS}, Runs(True, frozenset({"mine"}))),
-            ("UPDATE runs SET status = 'STARTED'", set(), Runs(False, frozenset({"mine"}))),
+            ("INSERT INTO runs VALUES ('1', 'mine', 'QUEUED')", {RUNS}, Runs(True, frozenset({("mine", 1)}))),
+            ("UPDATE runs SET status = 'STARTED'", set(), Runs(False, frozenset({("mine", 1)}))),
+            (
+                "INSERT INTO runs VALUES ('2', 'mine', 'STARTED')",
+                {RUNS},
+                Runs(False, frozenset({("mine", 1), ("mine", 2)})),
+            ),
             ("UPDATE runs SET status = 'SUCCESS'", {RUNS}, Runs(False, frozenset())),
         ):
             connection.execute(statement)
@@ -120,13 +126,13 @@ def test_commits_wake_in_checkouts_and_bare_repositories(tmp_path: Path, listeni
 
 
 def test_a_woken_sensor_ticks_at_once_then_waits_for_its_runs() -> None:
-    jobs, none = frozenset({"a", "b"}), frozenset[str]()
+    jobs, none = frozenset({("a", 1), ("b", 1)}), frozenset[Busy]()
     woken = Woken(fresh=True)
     assert woken.is_due(jobs, none, 100.0)
     woken.fresh, woken.ticked_at = False, 100.0
     assert not woken.is_due(jobs, none, 101.0)
     # The run that its tick requested, and its end: whatever came meanwhile is looked at then.
-    assert not woken.is_due(jobs, frozenset({"a"}), 102.0)
+    assert not woken.is_due(jobs, frozenset({("a", 1)}), 102.0)
     assert not woken.is_over(200.0)
     assert woken.is_due(jobs, none, 103.0)
     woken.ticked_at = 103.0
@@ -135,7 +141,7 @@ def test_a_woken_sensor_ticks_at_once_then_waits_for_its_runs() -> None:
 
 
 def test_a_woken_sensor_does_not_tick_while_all_its_jobs_are_busy_nor_in_a_burst() -> None:
-    job, none = frozenset({"a"}), frozenset[str]()
+    job, none = frozenset({("a", 1)}), frozenset[Busy]()
     woken = Woken(fresh=True)
     assert not woken.is_due(job, job, 100.0)
     assert woken.is_due(job, none, 101.0)
@@ -146,6 +152,17 @@ def test_a_woken_sensor_does_not_tick_while_all_its_jobs_are_busy_nor_in_a_burst
     woken = Woken(fresh=False, ticked_at=100.0, busy=job)
     assert not woken.is_due(job, none, 100.0 + MIN_PAUSE / 2)
     assert woken.is_due(job, none, 100.0 + MIN_PAUSE)
+
+
+def test_a_woken_sensor_ticks_beside_a_run_of_its_job_where_there_may_be_two() -> None:
+    first, second = ("a", 1), ("a", 2)
+    woken = Woken(fresh=True)
+    assert woken.is_due(frozenset({first, second}), frozenset({first}), 100.0)
+    woken.ticked_at = 100.0
+    assert not woken.is_due(frozenset({first, second}), frozenset({first, second}), 102.0)
+    # One of the two has ended.
+    woken.fresh = False
+    assert woken.is_due(frozenset({first, second}), frozenset({first}), 103.0)
 
 
 def test_every_sensor_that_is_woken_names_channels_that_exist() -> None:

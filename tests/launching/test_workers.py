@@ -43,15 +43,15 @@ def eventually(holds: Callable[[], bool], what: str) -> None:
 
 
 @pytest.fixture
-def rabbitmq() -> Iterator[str]:
-    with brokers.rabbitmq() as address:
-        yield address or pytest.skip("RabbitMQ is not installed")
+def rabbitmq() -> Iterator[brokers.Server]:
+    with brokers.rabbitmq() as server:
+        yield server or pytest.skip("RabbitMQ is not installed")
 
 
 @pytest.fixture
-def redis() -> Iterator[str]:
-    with brokers.redis() as address:
-        yield address or pytest.skip("neither Valkey nor Redis is installed")
+def redis() -> Iterator[brokers.Server]:
+    with brokers.redis() as server:
+        yield server or pytest.skip("neither Valkey nor Redis is installed")
 
 
 @pytest.fixture(params=["postgresql", "redis", "rabbitmq"])
@@ -61,7 +61,7 @@ def home(request: pytest.FixtureRequest, database: URL, monkeypatch: pytest.Monk
     monkeypatch.setenv("QFLOW_HOME", str(folder))
     monkeypatch.setenv("QFLOW_DATABASE_URL", database.render_as_string(hide_password=False))
     if request.param != "postgresql":
-        monkeypatch.setenv("QFLOW_WORKERS_BROKER", request.getfixturevalue(request.param))
+        monkeypatch.setenv("QFLOW_WORKERS_BROKER", request.getfixturevalue(request.param).address)
     for cached in (settings, engine):
         cached.cache_clear()
     for name, value in dagster_environment().items():
@@ -110,9 +110,9 @@ class Runs:
         self.instance, self.go, self.begun = instance, home / "go", home / "begun"
         self.launcher = instance.run_launcher
 
-    def launch(self, repository: str | None = None) -> str:
+    def launch(self, repository: str | None = None, mebibytes: int = 0) -> str:
         job = dg.reconstructable(launchable.waiting)
-        config = {"file": str(self.begun), "until": str(self.go)}
+        config = {"file": str(self.begun), "until": str(self.go), "mebibytes": mebibytes}
         run = self.instance.create_run_for_job(
             launchable.waiting,
             run_config={"ops": {"write_and_wait": {"config": config}}},
@@ -213,10 +213,22 @@ ONLY_POSTGRESQL = pytest.mark.parametrize("home", ["postgresql"], indirect=True)
 
 
 @ONLY_POSTGRESQL
-def test_a_process_is_replaced_after_its_number_of_runs(
-    instance: dg.DagsterInstance, home: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("limit", "mebibytes"),
+    [
+        (("QFLOW_WORKERS_MAX_RUNS", "2"), 0),
+        # What a process has imported takes less than half of it.
+        (("QFLOW_WORKERS_MAX_MEMORY", "700"), 700),
+    ],
+)
+def test_a_process_is_replaced_after_its_number_of_runs_and_a_run_that_took_too_much_memory(
+    instance: dg.DagsterInstance,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: tuple[str, str],
+    mebibytes: int,
 ) -> None:
-    monkeypatch.setenv("QFLOW_WORKERS_MAX_RUNS", "2")
+    monkeypatch.setenv(*limit)
     started = forks.start(serve)
     try:
         runs, parent = Runs(instance, home), psutil.Process(started.pid)
@@ -228,7 +240,7 @@ def test_a_process_is_replaced_after_its_number_of_runs(
         eventually(lambda: len(executing()) == 1, "the worker has a process")
         [first] = executing()
         for count in (1, 2):
-            run = runs.launch()
+            run = runs.launch(mebibytes=mebibytes if count == 2 else 0)
             eventually(lambda run=run: runs.status(run) is dg.DagsterRunStatus.SUCCESS, "the run has ended")
             assert count == 2 or executing() == [first]
         eventually(lambda: executing() not in ([], [first]), "another process takes its place")

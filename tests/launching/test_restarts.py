@@ -1,0 +1,178 @@
+"""Brokers that are restarted and workers that are killed: no run is lost, none is begun twice; and runs that share work."""
+
+import time
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import psycopg
+import pytest
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from sqlalchemy import text
+
+from benchmarks import brokers
+from qflow_dagster.agents.task_agents import ADAPTERS
+from qflow_dagster.database import dagster_url, engine
+from qflow_dagster.definitions import build_definitions
+from qflow_dagster.execution import task_graph
+from qflow_dagster.execution.task_definitions import read_graph
+from qflow_dagster.quantumflow import leases
+from qflow_dagster.resources.database import RUN_LEASE, Database
+from qflow_dagster.safety import documents
+from qflow_dagster.sensors.execution import ready_tasks
+from qflow_dagster.sensors.infrastructure import dead_runs
+from qflow_dagster.settings import settings
+from tests import forks
+from tests.launching.test_wakeups import address
+from tests.launching.test_workers import Runs, eventually, home, instance, process, rabbitmq, redis, serve
+
+__all__ = ["home", "instance", "process", "rabbitmq", "redis"]
+SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
+
+
+def database() -> Database:
+    return Database(url=engine().url.render_as_string(hide_password=False))
+
+
+def on(*names: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("home", names, indirect=True)
+
+
+@on("redis", "rabbitmq")
+def test_a_broker_that_is_restarted_loses_no_run_and_starts_none_twice(
+    request: pytest.FixtureRequest, instance: dg.DagsterInstance, home: Path, process: psutil.Process
+) -> None:
+    server: brokers.Server = request.getfixturevalue(request.node.callspec.params["home"])
+    runs = Runs(instance, home)
+    executed = runs.launch()
+    eventually(lambda: runs.starts() == [executed], "the run has begun")
+    waits = runs.launch()
+    server.stop()
+    server.start()
+    restarted = time.monotonic()
+    last = runs.launch()
+    runs.go.touch()
+    for run in (executed, waits, last):
+        eventually(lambda run=run: runs.status(run) is SUCCESS, "all runs have ended")
+    print(f"all runs had ended {time.monotonic() - restarted:.1f} s after the restart")
+    assert runs.starts()[0] == executed
+    assert sorted(runs.starts()) == sorted([executed, waits, last])
+
+
+@on("postgresql")
+def test_a_run_whose_worker_is_killed_after_its_receipt_is_failed_within_a_minute(
+    instance: dg.DagsterInstance, home: Path
+) -> None:
+    runs = Runs(instance, home)
+    received = runs.launch()
+    with psycopg.connect(address(dagster_url())) as locked:
+        # The process of the run cannot read what it is to execute.
+        locked.execute("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
+        worker = forks.start(serve)
+
+        def is_leased() -> bool:
+            with engine().connect() as connection:
+                return bool(leases.by_name(connection, RUN_LEASE + received))
+
+        eventually(is_leased, "the worker has received it")
+        # And acknowledged it.
+        time.sleep(1.0)
+        forks.kill_session(worker)
+        killed = time.monotonic()
+
+    def is_found() -> bool:
+        with dg.build_sensor_context(instance=instance, resources={"database": database()}) as context:
+            dead_runs(context)
+        return runs.status(received) is FAILURE
+
+    eventually(is_found, "it is marked as failed")
+    print(f"it was marked as failed {time.monotonic() - killed:.1f} s after the worker was killed")
+    assert time.monotonic() - killed < 60
+    # Nothing begins it afterwards.
+    runs.go.touch()
+    another = forks.start(serve)
+    try:
+        last = runs.launch()
+        eventually(lambda: runs.status(last) is SUCCESS, "another worker goes on")
+        assert runs.starts() == [last]
+    finally:
+        forks.kill_session(another)
+
+
+@on("rabbitmq")
+def test_a_run_whose_worker_is_killed_before_it_has_acknowledged_it_is_begun_by_another(
+    instance: dg.DagsterInstance, home: Path
+) -> None:
+    runs = Runs(instance, home)
+    runs.go.touch()
+    received = runs.launch()
+    with psycopg.connect(address(engine().url)) as locked:
+        # No lease can begin, and without one no message is acknowledged.
+        locked.execute("LOCK TABLE leases IN ACCESS EXCLUSIVE MODE")
+        worker = forks.start(serve)
+
+        def is_received() -> bool:
+            waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'leases'::regclass"
+            return locked.execute(waiting).fetchone() is not None
+
+        eventually(is_received, "the worker has received it")
+        forks.kill_session(worker)
+        killed = time.monotonic()
+    another = forks.start(serve)
+    try:
+        eventually(lambda: runs.status(received) is SUCCESS, "another worker has executed it")
+    finally:
+        forks.kill_session(another)
+    print(f"it had ended {time.monotonic() - killed:.1f} s after the worker was killed")
+    assert runs.starts() == [received]
+
+
+@on("postgresql")
+def test_two_runs_on_two_workers_share_one_graph_and_do_each_task_once(
+    instance: dg.DagsterInstance, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QFLOW_EXECUTION_TASK_THREADS", "2")
+    settings.cache_clear()
+    task = "{name: t%d, role: admin, adapter: shell, arguments: {command: [sleep, '0.3']}}"
+    graph = "name: shared\ntasks: [" + ", ".join(task % number for number in range(40)) + "]"
+    with engine().begin() as connection:
+        task_graph.submit(
+            connection, read_graph(documents.parse(graph, "graph"), ADAPTERS), requested_by="ada"
+        )
+    with dg.build_sensor_context(
+        instance=instance, definitions=build_definitions(), resources={"database": database()}
+    ) as context:
+        requests = ready_tasks(context).run_requests
+    assert [request.tags["qflow/drain"] for request in requests] == ["tasks", "tasks-2"]
+    repository = ReconstructableRepository.for_module("qflow_dagster.definitions", "definitions")
+    job = repository.get_reconstructable_job("run_task_graphs")
+    runs, workers = Runs(instance, home), [forks.start(serve), forks.start(serve)]
+    try:
+        for _ in workers:
+            runs.launch()
+        eventually(lambda: len(runs.starts()) == 2, "both workers execute runs")
+        runs.go.touch()
+        begun = [
+            instance.create_run_for_job(
+                job.get_definition(),
+                status=dg.DagsterRunStatus.STARTING,
+                tags=dict(request.tags),
+                job_code_origin=job.get_python_origin(),
+            ).run_id
+            for request in requests
+        ]
+        for run in begun:
+            runs.send(run)
+        for run in begun:
+            eventually(lambda run=run: runs.status(run) is SUCCESS, "both runs have ended")
+    finally:
+        for worker in workers:
+            forks.kill_session(worker)
+    query = "SELECT status, run_id, count(*) FROM workflows WHERE type = 'task_admin' GROUP BY 1, 2"
+    claims = "SELECT count(*) FROM workflow_events e JOIN workflows w ON w.id = e.workflow_id "
+    with engine().connect() as connection:
+        done = {(status, run): count for status, run, count in connection.execute(text(query))}
+        running = connection.scalar(text(claims + "WHERE w.type = 'task_admin' AND e.to_status = 'running'"))
+    print(f"tasks by run: {sorted(done.values())}")
+    assert done.keys() == {("completed", run) for run in begun}
+    assert sum(done.values()) == running == 40
