@@ -133,7 +133,7 @@ def test_two_runs_on_two_workers_share_one_graph_and_do_each_task_once(
 ) -> None:
     monkeypatch.setenv("QFLOW_EXECUTION_TASK_THREADS", "2")
     settings.cache_clear()
-    task = "{name: t%d, role: admin, adapter: shell, arguments: {command: [sleep, '0.3']}}"
+    task = "{name: t%d, role: admin, adapter: shell, arguments: {command: [sleep, '1']}}"
     graph = "name: shared\ntasks: [" + ", ".join(task % number for number in range(40)) + "]"
     with engine().begin() as connection:
         task_graph.submit(
