@@ -15,7 +15,7 @@ from qflow_dagster.resources.workers import worker
 from qflow_dagster.safety.display import visible_line
 from qflow_dagster.settings import settings
 
-# The lane of the first run; those beside it have others (`sensors.drains`).
+# The drain of the first run; those beside it have others (`sensors.drains`).
 TASKS = "tasks"
 # Seconds between two looks at which runs wait.
 LOOK_AGAIN = 5.0

@@ -1,4 +1,4 @@
-"""What all operations that move workflows share: the parameters of their statement, and why it moved nothing.
+"""Shared by all operations that move workflows: the parameters of their statement, and why it moved nothing.
 
 Does not belong here: the operations (`transitions`), their statements (`statements`).
 """

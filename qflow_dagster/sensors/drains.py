@@ -32,12 +32,12 @@ FAILED = frozenset({dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED})
 
 
 class Recent(NamedTuple):
-    """A run of the processing job: its status, when it last changed and was requested (since the epoch), its lane."""
+    """A run of the processing job: its status, when it last changed and was requested (since the epoch), its drain."""
 
     status: dg.DagsterRunStatus
     updated_at: float
     created_at: float = 0.0
-    lane: str = ""
+    drain: str = ""
 
 
 def decide(
@@ -117,15 +117,15 @@ def drain_sensor(
 ) -> dg.SensorDefinition:
     """Build a sensor that requests a run of `job` while rows are pending and no such run is in progress.
 
-    Where more than one run at a time is useful, each has a lane: its value of the tag `qflow/drain`, of which the
+    Where more than one run at a time is useful, each has its own value of the tag `qflow/drain`, of which the
     queue starts one at a time. While a run of another job waits for a worker, there is one.
 
     `pending` queries the tables in a transaction, which must fit into a tick; `newest` returns when the newest pending
     row became due (seconds since the epoch), so that it does not wait because earlier runs failed; `woken_by` are the
     queues whose messages say that rows may be pending; `interval` is in seconds; `at_a_time` are the most runs.
     """
-    lane = job.tags.get(DRAIN, "")
-    lanes = [lane, *(f"{lane}-{number}" for number in range(2, at_a_time + 1))]
+    drain = job.tags.get(DRAIN, "")
+    drains = [drain, *(f"{drain}-{number}" for number in range(2, at_a_time + 1))]
 
     @dg.sensor(
         name=name,
@@ -143,8 +143,8 @@ def drain_sensor(
             useful = 1
         recent = recent_runs(context, job.name, at_a_time) if useful else []
         count, reason = decide(useful, recent, time.time(), lambda: _read(database, newest))
-        taken = {run.lane for run in recent if run.status in IN_FLIGHT}
-        free = [name for name in lanes if name not in taken][:count]
+        taken = {run.drain for run in recent if run.status in IN_FLIGHT}
+        free = [name for name in drains if name not in taken][:count]
         if free:
             return dg.SensorResult(
                 run_requests=[
