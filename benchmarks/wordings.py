@@ -15,14 +15,14 @@ from qflow_dagster.knowledge.questions import parse
 
 console = Console()
 # Of these the subject is the question itself.
-WITHOUT_SUBJECT = ("search", "testing", "next")
+WITHOUT_SUBJECT = ("search", "testing", "next", "running", "overview")
 
 
 def grade(question: str, kinds: str, subject: str) -> str:
     """Return how a question ends: right, as a search, or wrong (of another kind, or about something else)."""
     understood = parse(question)
     if understood.kind in kinds.split() and (
-        kinds in WITHOUT_SUBJECT or understood.subject.lower() == subject.lower()
+        understood.kind in WITHOUT_SUBJECT or understood.subject.lower() == subject.lower()
     ):
         return "right"
     if understood.kind != "search":
