@@ -32,6 +32,9 @@ _NEW = r"(?:(?:a|an|another|new|one more|some|my|the|own) ){1,3}"
 _ADD = r"(?:add|put|place|create|implement|write|register|define)"
 _SHOULD = r"(?:should|do|does|can|would|must|could)"
 _KIND = r"(?:functions?|methods?|classes|types?|members?|attributes|symbols|macros|structs?)"
+_TYPES = (
+    r"(?:(?:base |parent |super)?(?:class(?:es)?|types?|interfaces?|traits?|structs?|protocols?|mixins?))"
+)
 _REVISION = r"[^\s,;]+"
 _PLAIN = r"[^\s,;.]+(?:\.[^\s,;.]+)*"
 _CHANGES = r"(?:changes|commits|diff|log)"
@@ -267,7 +270,7 @@ PATTERNS = {
         rf"tests? (?:of|for|that cover) {_S}",
     ],
     "bases": [
-        rf"(?:what|which \w+) (?:does|do) {_S} (?:inherit(?: from)?|extend|derive from|subclass|implement)",
+        rf"(?:what|which {_TYPES}) (?:does|do) {_S} (?:inherit(?: from)?|extend|derive from|subclass|implement)",
         r"(?:what (?:is|are) )?(?:the )?(?:base class(?:es)?|base types?|parents?|parent class(?:es)?|"
         r"superclass(?:es)?|"
         rf"bases|interfaces) of {_S}",
@@ -381,6 +384,10 @@ REWORDED = tuple(
         (r"^(who|where|how|what) to (?=\w)", r"\1 should I "),
         (rf"^(?!(?:{_NO_NAMES}) )(\S+?)(?:'s)?:? ({_NOUNS})$", r"\2 of \1"),
         (r"^default of ", "what is the default of "),
+        (
+            r"^(?:which|what) (functions?|files?) (?:is|are) (?:the )?(most \w+|largest|biggest|longest)$",
+            r"\2 \1",
+        ),
         (
             r"^(\S+) (defined|declared|used|called|raised|thrown|read|tested|imported) where$",
             r"where is \1 \2",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from qflow_dagster.knowledge import free_wordings
 from qflow_dagster.knowledge.question_patterns import (
     ASKS_FOR,
     CONTRACTED,
@@ -39,6 +40,12 @@ _TRAILING = re.compile(
 )
 # What words of a language do not have.
 _NAME_OF_CODE = re.compile(r"[A-Z0-9_./:]")
+# "a cache" and "tests" are no names; `a Loaf` is one, for it is written like code.
+_ANY = re.compile(r"(?:a|an|any|some|these|those) ", re.IGNORECASE)
+_OF_MANY = re.compile(
+    r"(?:tests|functions|methods|classes|modules|files|types|errors|exceptions|commits|changes|bugs|users)$",
+    re.IGNORECASE,
+)
 _NAME = re.compile(r"[\w./:\-<>$@#~*+!?]+(?:\(\))?$")
 
 
@@ -50,9 +57,14 @@ _WITHOUT_NAME = frozenset(
 _FREE = frozenset({"overview", "licence", "running", "testing", "dead"})
 # Where a clause begins that says more about what is asked; the question before it may be understood alone.
 _CLAUSE = re.compile(
-    r",? (?:that|which|whose|where|when|so that|to ensure|in order to|and (?:what|how|why|where|when|which|who)|"
+    r",? (?:that|which|whose|where|when|so that|to ensure|in order to|"
+    r"and (?:what|how|why|where|when|which|who)|or (?:can|should|is|do|does)|"
     r"for (?:performing|handling|the)|during|if|as|while|within|before|after|because|given|based on)\b",
     re.IGNORECASE,
+)
+# "functions/methods".
+_EITHER = re.compile(
+    r"\b(functions?|methods?|class(?:es)?|modules?|files?|types?)/[a-z]+(?= )", re.IGNORECASE
 )
 # A form of each kind, as people would write it.
 FORMS = (
@@ -117,19 +129,26 @@ def parse(question: str, repository: str = "") -> ParsedQuestion:
     normalized = CONTRACTED.sub(lambda match: f"{match[1]} {CONTRACTIONS[match[2].lower()]} ", written)
     name = rf"{re.escape(repository)}(?:'s)?" if repository else r"(?!)"
     place = rf" (?:with)?in (?:the |this |our )?(?:(?:{name} )?{_CODEBASE}|{name})(?= |$)"
-    plain = re.sub(place, "", normalized, flags=re.IGNORECASE)
-    for wording in _wordings(plain):
-        if understood := _match(wording):
-            return understood
+    plain = _EITHER.sub(r"\1", re.sub(place, "", normalized, flags=re.IGNORECASE))
+    if understood := _understood(plain):
+        return understood
     for clause in _CLAUSE.finditer(plain):
         main = plain[: clause.start()]
-        for wording in _wordings(main):
-            understood = _match(wording)
-            # "the class that ..." describes a class, it names none.
-            described = clause[0].strip(" ,").lower() in ("that", "which", "whose", "where")
-            if understood and (not described or _NAME_OF_CODE.search(understood.subject)):
-                return understood._replace(clause=main)
+        understood = _understood(main)
+        # "the class that ..." describes a class, it names none.
+        described = clause[0].strip(" ,").lower() in ("that", "which", "whose", "where")
+        if understood and (not described or _NAME_OF_CODE.search(understood.subject)):
+            return understood._replace(clause=main)
     return ParsedQuestion("search", written)
+
+
+def _understood(question: str) -> ParsedQuestion | None:
+    """Return the kind of a question by the patterns, else by the concepts of its words; None if it is of none."""
+    for wording in _wordings(question):
+        if understood := _match(wording):
+            return understood
+    free = free_wordings.understand(question)
+    return ParsedQuestion(*free) if free else None
 
 
 def _wordings(question: str) -> Iterator[str]:
@@ -163,10 +182,20 @@ def _match(question: str) -> ParsedQuestion | None:
             subject, other = subject_of(groups.get("subject", "")), subject_of(groups.get("other", ""))
             if "owner" in groups:
                 subject = f"{subject_of(groups['owner'])}.{subject}"
-            named = _NAME.match(subject) or (kind in _WITHOUT_NAME and (not subject or kind in _FREE))
-            if named and ("other" not in pattern.groupindex or _NAME.match(other)):
+            named = is_name(groups.get("subject", "")) or (
+                kind in _WITHOUT_NAME and (not subject or kind in _FREE)
+            )
+            if named and ("other" not in pattern.groupindex or is_name(groups.get("other", ""))):
                 return ParsedQuestion(kind, subject, other)
     return None
+
+
+def is_name(phrase: str) -> bool:
+    """Return whether a phrase names something: one word, that is not just any of a kind ("a cache", "tests")."""
+    subject = subject_of(phrase)
+    if not _NAME.match(subject):
+        return False
+    return bool(_NAME_OF_CODE.search(subject)) or not (_ANY.match(phrase) or _OF_MANY.match(subject))
 
 
 def nearest_forms(question: str) -> list[str]:

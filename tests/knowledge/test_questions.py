@@ -334,6 +334,57 @@ def test_short_and_careless_wordings(kind: str) -> None:
     )
 
 
+FREE_WORDINGS: dict[str, dict[str, dict[str, str]]] = yaml.safe_load(
+    (Path(__file__).parents[2] / "benchmarks" / "wordings.yaml").read_text()
+)
+# Nobody reads these yet.
+NOT_UNDERSTOOD = {
+    "Is there an entity named FrameParser?",
+    "If nobody calls write_chunk any more I'd like to know",
+    "anything in io that's never called?",
+}
+
+
+@pytest.mark.parametrize("name", FREE_WORDINGS)
+def test_free_wordings_are_of_their_kind_or_a_search(name: str) -> None:
+    read = {
+        question: (understood.kind, understood.subject)
+        for questions in FREE_WORDINGS[name].values()
+        for question in questions
+        if (understood := parse(question)).kind != "search"
+    }
+    expected = {
+        question: (kinds.split(), subject)
+        for kinds, questions in FREE_WORDINGS[name].items()
+        for question, subject in questions.items()
+    }
+    assert {q: kind for q, (kind, _) in read.items() if kind not in expected[q][0]} == {}
+    assert {q: subject for q, (_, subject) in read.items() if expected[q][1] not in ("", subject)} == {}
+    of_a_kind = {question for question, (kinds, _) in expected.items() if "search" not in kinds}
+    assert of_a_kind - set(read) <= NOT_UNDERSTOOD
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("Why does encode_frame use a cache?", "search"),
+        ("Why does encode_frame use a Cache?", "relation"),
+        ("where are tests defined?", "search"),
+        ("can load_config be removed?", "affected"),
+        ("was load_config removed?", "removed"),
+        ("which function uses Foo", "used"),
+        ("which functions does Foo use", "calls"),
+        ("what functions of Foo are used", "search"),
+        ("what leads to a FooError", "raised"),
+        ("what leads to foo_bar", "used"),
+        ("how is control getting from Foo to here", "search"),
+        ("what did 2.1 change compared to 2.0", "between"),
+    ],
+)
+def test_the_order_of_words_decides(question: str, kind: str) -> None:
+    assert parse(question).kind == kind
+
+
 @pytest.mark.parametrize(
     "question", ["which functions?", "unused functions of the", "good tests", "the history"]
 )

@@ -1,0 +1,103 @@
+"""Questions in free wordings: their words as concepts in order, and the kinds that have them in this order.
+
+"Is anybody still relying on X?" and "which code paths lead to X?" ask for what uses X. Words that add nothing are left
+out, the others are put under the concept that they mean, names of code under `F`, `V` and `N`. A question with a word
+that is of no concept is of no kind. Does not belong here: concepts and forms (`question_concepts`), patterns of
+complete questions, which are tried first (`question_patterns`).
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from qflow_dagster.knowledge.question_concepts import CONCEPTS, FORMS, NEUTRAL, PHRASES
+
+MAX_WORDS = 40
+# A noun beside a name says of what kind that is, and nothing more. A word beside one of the first is a name.
+_NOUNS = frozenset(
+    re.findall(
+        r"\w+",
+        "class function method struct type interface trait module file folder directory macro object exception error "
+        "fixture decorator constant package variable enum entity symbol",
+    )
+)
+_MORE_NOUNS = _NOUNS | {"helper", "routine", "service", "component", "hook", "handler", "command", "instance"}
+_COMPILED = {kind: [re.compile(form) for form in forms] for kind, forms in FORMS.items()}
+_LIKE_CODE = re.compile(r"[_/:\d]|\w\.\w|[a-z][A-Z]|[A-Z]{2}|^\.\w")
+_PATH = re.compile(r"/|\w\.[a-z]{1,4}$")
+_VERSION = re.compile(r"v?\d+(?:\.\w+)+$|v\d+$|[0-9a-f]{7,40}$")
+_ERROR = re.compile(r"Error|Exception|Warning|Timeout")
+_ENDS = re.compile(r"\b(?:from|between) (\S+) (?:to|and) (\S+)")
+
+
+class FreeWording(NamedTuple):
+    """The kind of a question, and its names; of `between`, the older revision is first."""
+
+    kind: str
+    subject: str
+    other: str = ""
+
+
+def understand(question: str) -> FreeWording | None:
+    """Return the kind and the names of a question by the concepts of its words, None if it is of no kind."""
+    for phrase, word in PHRASES:
+        question = phrase.sub(word, question)
+    tokens = question.split()
+    if len(tokens) > MAX_WORDS:
+        return None
+    names: list[str] = []
+    concepts = " ".join(_concepts(tokens, {name for ends in _ENDS.findall(question) for name in ends}, names))
+    # "Find who calls X lately" asks what "who calls X" asks.
+    for wording in dict.fromkeys((concepts, concepts.removeprefix("FIND ").removesuffix(" LAST"))):
+        for kind, forms in _COMPILED.items():
+            for form in forms:
+                if match := form.fullmatch(wording):
+                    groups = {name: value for name, value in match.groupdict().items() if value}
+                    if "error" not in "".join(groups) or _ERROR.search(names[0]):
+                        return _wording(kind, groups, names)
+    return None
+
+
+def _wording(kind: str, groups: dict[str, str], names: list[str]) -> FreeWording:
+    if kind == "between":
+        older, newer = names if len(names) == 2 else ("", names[0])
+        return FreeWording(kind, f"{newer}..{older}" if "later" in groups else f"{older}..{newer}")
+    if kind == "placement":
+        return FreeWording(kind, next(iter(groups.values())).split()[-1])
+    return FreeWording(kind, names[0] if names else "", names[1] if len(names) > 1 else "")
+
+
+def _concepts(tokens: list[str], ends: set[str], names: list[str]) -> Iterator[str]:
+    """Yield the concepts of words in order, and collect the names."""
+    plain = [token.strip(",;:!?.\"'`()").removesuffix("'s") for token in tokens]
+    are_names = [
+        bool(word)
+        and ((word in ends and word.lower() not in NEUTRAL) or _is_name(token, word, index, plain))
+        for index, (token, word) in enumerate(zip(tokens, plain, strict=True))
+    ]
+    for index, word in enumerate(plain):
+        if are_names[index]:
+            names.append(word)
+            yield "V" if _VERSION.match(word) else "F" if _PATH.search(word) else "N"
+            continue
+        beside = are_names[max(index - 1, 0)] or are_names[min(index + 1, len(plain) - 1)]
+        lower = word.lower()
+        if word and lower not in NEUTRAL and not (beside and lower in _MORE_NOUNS):
+            yield CONCEPTS.get(lower, lower)
+
+
+def _is_name(token: str, word: str, index: int, words: list[str]) -> bool:
+    """Return whether a word names code: it is written like code, or stands beside a noun like "function"."""
+    if token[0] in "`'\"" or token.rstrip("?.,").endswith("()") or _LIKE_CODE.search(word):
+        return True
+    if word.lower() in NEUTRAL or word.lower() in CONCEPTS:
+        return False
+    if word[0].isupper() and index:
+        return True
+    around = (
+        words[index - 1].lower() if index else "",
+        words[index + 1].lower() if index + 1 < len(words) else "",
+    )
+    # "a retry function" is any of the kind.
+    any_of_kind = {"a", "an", "any", "some"} & {before.lower() for before in words[max(index - 2, 0) : index]}
+    return not any_of_kind and any(noun in _NOUNS for noun in around)
