@@ -13,6 +13,11 @@ from pathlib import Path
 
 from qflow_dagster.ingestion import git
 
+_CONFIGURATION = {
+    "sha1": "[core]\n\trepositoryformatversion = 0\n\tbare = true\n",
+    "sha256": "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = sha256\n",
+}
+
 
 @contextmanager
 def stand_in(objects: Path) -> Iterator[Path]:
@@ -22,13 +27,18 @@ def stand_in(objects: Path) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="qflow-stand-in-") as folder:
         repository = Path(folder, "repository.git")
-        kind = f"--object-format={git.object_format(objects)}"
-        git.run(None, "init", "--quiet", "--bare", "--template=", kind, "--", str(repository))
-        (repository / "objects" / "info").mkdir(exist_ok=True)
-        store = _quoted(os.fsencode(inner_path(objects, "objects")))
+        (repository / "objects" / "info").mkdir(parents=True)
+        (repository / "refs").mkdir()
+        (repository / "HEAD").write_text("ref: refs/heads/main\n")
+        # One process, and none to create it: questions about the history need a stand-in each.
+        options = ("--path-format=absolute", "--show-object-format", "--git-common-dir")
+        object_format, _, folder_of = git.run(objects, "rev-parse", *options).partition(b"\n")
+        common = Path(os.fsdecode(folder_of.removesuffix(b"\n")))
+        (repository / "config").write_text(_CONFIGURATION[object_format.decode()])
+        store = _quoted(os.fsencode(common / "objects"))
         (repository / "objects" / "info" / "alternates").write_bytes(store + b"\n")
         # The boundary of a shallow history is not stored in the objects.
-        shallow = inner_path(objects, "shallow")
+        shallow = common / "shallow"
         if shallow.is_file():
             shallow_oids = [
                 oid for oid in shallow.read_text(errors="replace").split() if git.OBJECT_ID.fullmatch(oid)

@@ -65,9 +65,11 @@ def _naming_tests(context: QuestionContext) -> list[git_facts.Line]:
     name = context.definition().name.rpartition(".")[2]
     rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, name)
     code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in rows])
+    rust = [(row.path, row.line) for row in rows if row.path in code and row.path.endswith(".rs")]
+    beside_code = lookups.in_tests_of_rust(context.connection, context.snapshot, rust) if rust else set()
     firsts: dict[str, git_facts.Line] = {}
     for row in rows:
-        if row.path in code and code[row.path][0]:
+        if row.path in code and (code[row.path][0] or (row.path, row.line) in beside_code):
             firsts.setdefault(row.path, row)
     return list(firsts.values())
 

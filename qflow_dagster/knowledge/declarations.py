@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
-from qflow_dagster.knowledge.lookups import FAMILIES, SymbolLocation
+from qflow_dagster.knowledge.lookups import FAMILIES, TEST_OF_RUST, SymbolLocation
 
 TYPES = frozenset({"class", "struct", "interface", "trait", "enum", "object", "impl", "type"})
 _SCOPE = re.compile(r"\.|::|#")
@@ -190,7 +190,7 @@ class Declarations:
         query = text(f"""
             SELECT f.path, c.line, b.language, s.qualified_name AS caller, s.start_line, c.receiver,
                    c.name_called, c.number,
-                   f.test OR (b.language = 'Rust' AND s.qualified_name ~ '(^|\\.)(tests?\\.|test_)') AS test
+                   f.test OR (b.language = 'Rust' AND s.qualified_name ~ '{TEST_OF_RUST}') AS test
             FROM files f JOIN blobs b ON b.id = f.blob_id JOIN symbols s ON s.blob_id = f.blob_id
             CROSS JOIN LATERAL unnest(s.calls, s.call_receivers, s.call_lines, s.call_counts)
                 AS c(name_called, receiver, line, number)

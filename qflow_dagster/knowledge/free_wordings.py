@@ -71,8 +71,7 @@ def _concepts(tokens: list[str], ends: set[str], names: list[str]) -> Iterator[s
     """Yield the concepts of words in order, and collect the names."""
     plain = [token.strip(",;:!?.\"'`()").removesuffix("'s") for token in tokens]
     are_names = [
-        bool(word)
-        and ((word in ends and word.lower() not in NEUTRAL) or _is_name(token, word, index, plain))
+        bool(word) and ((word in ends and word.lower() not in NEUTRAL) or _is_name(token, word, index, plain))
         for index, (token, word) in enumerate(zip(tokens, plain, strict=True))
     ]
     for index, word in enumerate(plain):

@@ -15,6 +15,8 @@ from qflow_dagster.ingestion.paths import quote_path
 from qflow_dagster.ingestion.stand_ins import stand_in
 
 TIMEOUT = 20.0
+# The first release is said beside other facts, which are not kept waiting for long.
+TAGS_TIMEOUT = 5.0
 MAX_LINES = 2_000
 _COMMIT = "%x01%H%x00%aN%x00%ad%x00%s"
 _DECLARES = (
@@ -293,10 +295,11 @@ def _mailmap(commit: str) -> tuple[str, ...]:
 
 
 def first_tag_with(objects: Path, oid: str) -> str | None:
-    """Return the oldest tag that contains a commit; None if there is none, or git needs too long."""
+    """Return the oldest tag that contains a commit; None if there is none.
+
+    Raises:
+        GitError: An object is missing, or it takes longer than `TAGS_TIMEOUT`.
+    """
     arguments = ("for-each-ref", "--sort=creatordate", "--count=1", "--format=%(refname:short)")
-    try:
-        printed = git.run(objects, *arguments, f"--contains={oid}", "refs/tags", timeout=5.0)
-    except git.GitError:
-        return None
+    printed = git.run(objects, *arguments, f"--contains={oid}", "refs/tags", timeout=TAGS_TIMEOUT)
     return next(iter(printed.decode(errors="replace").split()), None)

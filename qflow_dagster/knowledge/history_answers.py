@@ -10,6 +10,7 @@ from typing import Any
 
 import re2
 
+from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.knowledge import git_facts, history_lookups
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, listed
 from qflow_dagster.knowledge.git_facts import LineCommit
@@ -135,9 +136,17 @@ def introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
         said = f"on {first.date} by {first.author}: {first.subject} ({oid[:10]})"
         said += f", as {then}" if then != path else ""
         evidence = [Evidence(oid, then, None, first.subject)]
-    release = git_facts.first_tag_with(context.objects(), oid)
-    said += f"; first released in {release}" if release else ""
+    said += release_of(context, oid, "first released in", "in no release yet")
     return f"{name} was introduced {said}", evidence
+
+
+def release_of(context: QuestionContext, oid: str, first: str, none: str) -> str:
+    """Return the end of a sentence on the first release that has a commit: `first`, `none`, or that it is not known."""
+    try:
+        release = git_facts.first_tag_with(context.objects(), oid)
+    except GitError as error:
+        return f"; which release has this commit first is not known: {error}"
+    return f"; {first} {release}" if release else f"; {none}"
 
 
 def _symbol(context: QuestionContext) -> SymbolLocation | None:

@@ -14,6 +14,8 @@ from sqlalchemy import Connection, text
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 
 MAX_ROWS = 20
+# The qualified names of what is in a module of tests, or is a test itself, in a file of other code.
+TEST_OF_RUST = r"(^|\.)(tests?(\.|$)|test_)"
 
 
 class SymbolLocation(NamedTuple):
@@ -256,6 +258,21 @@ def code_paths(
     """)
     rows = connection.execute(query, {**snapshot.interval, "paths": list(set(paths))})
     return {row.path: (row.test, row.documentation, row.path) for row in rows}
+
+
+def in_tests_of_rust(
+    connection: Connection, snapshot: Snapshot, places: Sequence[tuple[str, int]]
+) -> set[tuple[str, int]]:
+    """Return those of the places (path, line) that are in tests which Rust files have beside other code."""
+    query = text(f"""
+        SELECT DISTINCT w.path, w.line
+        FROM unnest(CAST(:paths AS text[]), CAST(:lines AS int[])) w(path, line)
+        JOIN files f ON f.path = w.path JOIN blobs b ON b.id = f.blob_id AND b.language = 'Rust'
+        JOIN symbols s ON s.blob_id = f.blob_id AND w.line BETWEEN s.start_line AND s.end_line
+        WHERE {IN_SNAPSHOT} AND f.path = ANY(:paths) AND s.qualified_name ~ '{TEST_OF_RUST}'
+    """)
+    parameters = {"paths": [path for path, _ in places], "lines": [line for _, line in places]}
+    return {(row.path, row.line) for row in connection.execute(query, {**snapshot.interval, **parameters})}
 
 
 def enclosing(connection: Connection, snapshot: Snapshot, path: str, line: int) -> str:

@@ -18,10 +18,11 @@ from qflow_dagster.knowledge.evidence import (
     count,
     listed,
 )
-from qflow_dagster.knowledge.history_answers import file_commits
+from qflow_dagster.knowledge.history_answers import file_commits, release_of
 
 # Who committed in this time works on the repository now.
 ACTIVE = timedelta(days=90)
+_RELEASED = ("first release without it:", "no release without it yet")
 
 
 def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -41,7 +42,7 @@ def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
         last, path = commits[0]
         verb = "was removed" if rows[0].kind == "deleted" else f"was renamed to {rows[0].new_path}"
         sentence = f"{path} {verb} on {last.date} by {last.author}: {last.subject} ({last.oid[:10]})"
-        return sentence + _released(context, last.oid), [
+        return sentence + release_of(context, last.oid, *_RELEASED), [
             Evidence(row.oid, then, None, f"{row.date} {row.author}: {row.subject}") for row, then in commits
         ]
     if "/" in subject or re.search(r"\.\w{1,4}$", subject):
@@ -65,14 +66,9 @@ def _removed_name(context: QuestionContext) -> tuple[str, list[Evidence]]:
     sentence = (
         f"the last code with {name} was removed on {row.date} by {row.author}: {row.subject} ({row.oid[:10]})"
     )
-    return sentence + _released(context, row.oid), [
+    return sentence + release_of(context, row.oid, *_RELEASED), [
         Evidence(row.oid, None, None, f"{row.date} {row.author}: {row.subject}")
     ]
-
-
-def _released(context: QuestionContext, oid: str) -> str:
-    release = git_facts.first_tag_with(context.objects(), oid)
-    return f"; first release without it: {release}" if release else "; no release without it yet"
 
 
 def between(context: QuestionContext) -> tuple[str, list[Evidence]]:

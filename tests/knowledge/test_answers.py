@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Engine
 
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
-from qflow_dagster.knowledge import answers, index
+from qflow_dagster.knowledge import answers, git_facts, index
 from qflow_dagster.metrics import pipeline
 from tests.ingestion.conftest import ANN, BOB, GitRepository, Ingested, ingested, make_repository, repository
 
@@ -223,3 +223,35 @@ def test_search_ranks_code_before_documents_and_names_forms_that_work(
     assert str(answer.evidence[0].path).startswith("shop/")
     assert "Search results" in answer.words
     assert any(form.startswith("where is X") for form in answer.forms)
+
+
+def test_a_release_that_git_does_not_find_in_time_is_not_known(
+    engine: Engine, bakery: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_facts, "TAGS_TIMEOUT", 0.000_1)
+    with engine.connect() as connection:
+        added = answers.answer(connection, bakery, "when was preheat added?")
+        removed = answers.answer(connection, bakery, "when was shop/heat.py removed?")
+    assert "which release has this commit first is not known: git for-each-ref took longer" in added.words
+    assert "Bob" in added.words
+    assert "which release has this commit first is not known" in removed.words
+    assert "no release" not in removed.words
+
+
+def test_what_has_no_release_yet_is_said_so(engine: Engine, bakery: Snapshot) -> None:
+    with engine.connect() as connection:
+        assert "in no release yet" in answers.answer(connection, bakery, "when was Loaf added?").words
+
+
+def test_tests_beside_other_code_of_rust_are_found_by_name(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    library = "pub struct Sieve;\n\npub fn sift(_: Sieve) {}\n\n"
+    tests = "#[cfg(test)]\nmod tests {\n    use super::*;\n\n    #[test]\n    fn holds() {\n        let _ = Sieve;\n    }\n}\n"
+    repository.commit({"src/lib.rs": library + tests, "src/main.rs": "fn main() {\n    let _ = Sieve;\n}\n"})
+    ingested(repository)
+    with engine.connect() as connection:
+        answer = answers.answer(
+            connection, current_snapshot(connection, "project"), "which tests cover Sieve?"
+        )
+    assert [(evidence.path, evidence.line) for evidence in answer.evidence] == [("src/lib.rs", 11)]
