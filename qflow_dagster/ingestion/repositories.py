@@ -23,7 +23,7 @@ from qflow_dagster.database import direct_engine
 from qflow_dagster.database.locks import lock_session, unlock_session
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
-from qflow_dagster.ingestion import git, remotes
+from qflow_dagster.ingestion import commit_graphs, git, remotes
 from qflow_dagster.ingestion.store import delete_unused_facts
 from qflow_dagster.ingestion.tables import repositories
 from qflow_dagster.processes import host_name
@@ -234,8 +234,10 @@ def remove(engine: Engine, name: str) -> None:
         with engine.begin() as connection:
             connection.execute(delete(repositories).where(repositories.c.id == repository.id))
             delete_unused_facts(connection)
+        mirror = mirror_folder(repository.location)
+        commit_graphs.delete(mirror if repository.mirrored else Path(repository.location))
         if repository.mirrored:
-            folders.remove(mirror_folder(repository.location))
+            folders.remove(mirror)
 
 
 def mirror_folder(url: str) -> Path:

@@ -35,7 +35,7 @@ def stand_in(objects: Path) -> Iterator[Path]:
         object_format, _, folder_of = git.run(objects, "rev-parse", *options).partition(b"\n")
         common = Path(os.fsdecode(folder_of.removesuffix(b"\n")))
         (repository / "config").write_text(_CONFIGURATION[object_format.decode()])
-        store = _quoted(os.fsencode(common / "objects"))
+        store = quoted(os.fsencode(common / "objects"))
         (repository / "objects" / "info" / "alternates").write_bytes(store + b"\n")
         # The boundary of a shallow history is not stored in the objects.
         shallow = common / "shallow"
@@ -63,7 +63,7 @@ def inner_path(repository: Path | str, name: str) -> Path:
     return Path(os.fsdecode(path).removesuffix("\n"))
 
 
-def _quoted(path: bytes) -> bytes:
+def quoted(path: bytes) -> bytes:
     """Quote a path for git's list of alternates, where a line break ends a path and `#` starts a comment."""
     escaped = path.replace(b"\\", rb"\\").replace(b'"', rb"\"").replace(b"\n", rb"\n")
     return b'"' + escaped + b'"'

@@ -8,6 +8,7 @@ complete questions, which are tried first (`question_patterns`).
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 from qflow_dagster.knowledge.question_concepts import CONCEPTS, FORMS, NEUTRAL, PHRASES
@@ -22,7 +23,6 @@ _NOUNS = frozenset(
     )
 )
 _MORE_NOUNS = _NOUNS | {"helper", "routine", "service", "component", "hook", "handler", "command", "instance"}
-_COMPILED = {kind: [re.compile(form) for form in forms] for kind, forms in FORMS.items()}
 _LIKE_CODE = re.compile(r"[_/:\d]|\w\.\w|[a-z][A-Z]|[A-Z]{2}|^\.\w")
 _PATH = re.compile(r"/|\w\.[a-z]{1,4}$")
 _VERSION = re.compile(r"v?\d+(?:\.\w+)+$|v\d+$|[0-9a-f]{7,40}$")
@@ -49,13 +49,19 @@ def understand(question: str) -> FreeWording | None:
     concepts = " ".join(_concepts(tokens, {name for ends in _ENDS.findall(question) for name in ends}, names))
     # "Find who calls X lately" asks what "who calls X" asks.
     for wording in dict.fromkeys((concepts, concepts.removeprefix("FIND ").removesuffix(" LAST"))):
-        for kind, forms in _COMPILED.items():
-            for form in forms:
+        for kind, forms in FORMS.items():
+            for form in map(_compiled, forms):
                 if match := form.fullmatch(wording):
                     groups = {name: value for name, value in match.groupdict().items() if value}
                     if "error" not in "".join(groups) or _ERROR.search(names[0]):
                         return _wording(kind, groups, names)
     return None
+
+
+@cache
+def _compiled(form: str) -> "re.Pattern[str]":
+    """Return a form when it is tried first; most questions match a pattern before."""
+    return re.compile(form)
 
 
 def _wording(kind: str, groups: dict[str, str], names: list[str]) -> FreeWording:

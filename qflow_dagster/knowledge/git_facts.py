@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qflow_dagster.ingestion import git
+from qflow_dagster.ingestion.commit_graphs import history_of
 from qflow_dagster.ingestion.paths import quote_path
-from qflow_dagster.ingestion.stand_ins import stand_in
 
 TIMEOUT = 20.0
 # The first release is said beside other facts, which are not kept waiting for long.
@@ -95,7 +95,7 @@ def history_of_lines(objects: Path, commit: str, path: str, first: int, last: in
     Raises:
         GitError: An object is missing, or it takes longer than `TIMEOUT`.
     """
-    with stand_in(objects) as repository:
+    with history_of(objects) as history:
         arguments = (
             "log",
             "-s",
@@ -106,8 +106,7 @@ def history_of_lines(objects: Path, commit: str, path: str, first: int, last: in
             f"{first},{last}:{path}",
             commit,
         )
-        printed = git.run(
-            repository,
+        printed = history.run(
             *arguments,
             timeout=TIMEOUT,
             configuration=_mailmap(commit),
@@ -123,9 +122,8 @@ def authors_of_lines(
     Raises:
         GitError: An object is missing, or it takes longer than `TIMEOUT`.
     """
-    with stand_in(objects) as repository:
-        printed = git.run(
-            repository,
+    with history_of(objects) as history:
+        printed = history.run(
             "blame",
             "--line-porcelain",
             "-w",
@@ -201,12 +199,10 @@ def changes_between(objects: Path, first: str, last: str, path: str = "") -> Rev
         GitError: An object is missing, or it takes longer than `TIMEOUT`.
     """
     paths = ("--", path) if path else ()
-    with stand_in(objects) as repository:
+    with history_of(objects) as history:
         log = ("log", f"--format={_COMMIT}", "--date=format:%Y-%m-%d", f"{first}..{last}", *paths)
-        commits = _commits(git.run(repository, *log, timeout=TIMEOUT, configuration=_mailmap(last)))
-        numbers = git.run(
-            repository, "diff", "--numstat", "-z", "--no-renames", first, last, *paths, timeout=TIMEOUT
-        )
+        commits = _commits(history.run(*log, timeout=TIMEOUT, configuration=_mailmap(last)))
+        numbers = history.run("diff", "--numstat", "-z", "--no-renames", first, last, *paths, timeout=TIMEOUT)
     files = []
     for record in numbers.split(b"\0"):
         if record.count(b"\t") >= 2:
@@ -218,7 +214,7 @@ def changes_between(objects: Path, first: str, last: str, path: str = "") -> Rev
 
 def last_with(objects: Path, commit: str, name: str) -> LineCommit | None:
     """Return the newest commit that changed how often a name occurs outside of documents; None if there is none."""
-    with stand_in(objects) as repository:
+    with history_of(objects) as history:
         arguments = (
             "log",
             "-5",
@@ -228,7 +224,7 @@ def last_with(objects: Path, commit: str, name: str) -> LineCommit | None:
             f"-S{name}",
             commit,
         )
-        printed = git.run(repository, *arguments, timeout=TIMEOUT, configuration=_mailmap(commit))
+        printed = history.run(*arguments, timeout=TIMEOUT, configuration=_mailmap(commit))
     for record in printed.decode("utf-8", "replace").split("\x01")[1:]:
         head, _, paths = record.partition("\n")
         # Changelogs name what is gone.
@@ -244,7 +240,7 @@ def additions(objects: Path, commit: str, path: str, names: Sequence[str]) -> li
         GitError: An object is missing, or it takes longer than `TIMEOUT`.
     """
     declares = re.compile(rf"^\+.*?\b(?:{_DECLARES})\b.*?\b({'|'.join(re.escape(name) for name in names)})\b")
-    with stand_in(objects) as repository:
+    with history_of(objects) as history:
         arguments = (
             "log",
             "-p",
@@ -254,8 +250,7 @@ def additions(objects: Path, commit: str, path: str, names: Sequence[str]) -> li
             "--date=format:%Y-%m-%d",
             commit,
         )
-        printed = git.run(
-            repository,
+        printed = history.run(
             *arguments,
             *("--", path),
             timeout=TIMEOUT,
@@ -279,8 +274,8 @@ def author_dates(objects: Path, oids: Sequence[str]) -> dict[str, str]:
     """Return the date of each commit as its author saw it (YYYY-MM-DD); the database has times in UTC."""
     stdin = "".join(f"{oid}\n" for oid in oids).encode()
     command = ("log", "--no-walk=unsorted", "--stdin", "--format=%H %ad", "--date=format:%Y-%m-%d")
-    with stand_in(objects) as repository:
-        printed = git.run(repository, *command, stdin=stdin, timeout=TIMEOUT)
+    with history_of(objects) as history:
+        printed = history.run(*command, stdin=stdin, timeout=TIMEOUT)
     return dict(row.split(" ", 1) for row in printed.decode().splitlines())
 
 
@@ -301,5 +296,8 @@ def first_tag_with(objects: Path, oid: str) -> str | None:
         GitError: An object is missing, or it takes longer than `TAGS_TIMEOUT`.
     """
     arguments = ("for-each-ref", "--sort=creatordate", "--count=1", "--format=%(refname:short)")
-    printed = git.run(objects, *arguments, f"--contains={oid}", "refs/tags", timeout=TAGS_TIMEOUT)
+    with history_of(objects) as history:
+        listing = git.run(objects, "for-each-ref", "--format=%(objectname) %(refname)", "refs/tags")
+        (history.repository / "packed-refs").write_bytes(b"# pack-refs with: sorted \n" + listing)
+        printed = history.run(*arguments, f"--contains={oid}", "refs/tags", timeout=TAGS_TIMEOUT)
     return next(iter(printed.decode(errors="replace").split()), None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import ARRAY, BigInteger, Connection, Engine, any_, delete, literal, select, text
 
 from qflow_dagster.database.copy import copy_rows
-from qflow_dagster.ingestion import repositories
+from qflow_dagster.ingestion import commit_graphs, repositories
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.ingestion.store import lock_facts
 from qflow_dagster.ingestion.tables import symbols as symbols_table
@@ -65,6 +65,8 @@ def update(
     entries = _read(engine, objects, missing, symbols, progress) if missing else 0
     with engine.begin() as connection:
         commits = connection.execute(_COMMITS, {"id": snapshot.repository_id}).rowcount
+    if commits:
+        commit_graphs.write(objects, snapshot.commit_oid)
     return IndexUpdateResult(len(missing), entries, commits)
 
 

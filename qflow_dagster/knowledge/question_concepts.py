@@ -103,7 +103,7 @@ INSTANCE: instance instances objects
 PROJECT: project repository repo program application app tool system software product
 FUNC: function functions method methods helper helpers routine routines procedure procedures subroutine
 FUNC: subroutines
-CLASS: class classes type types struct structs interface interfaces trait traits
+CLASS: entity class classes type types struct structs interface interfaces trait traits
 FIELD: field fields attribute attributes property properties member members constant constants
 API: api surface
 TEST: test tests testcase testcases spec specs
@@ -183,7 +183,8 @@ JOB: job role purpose responsibility task point deal story idea gist intention i
 PLAY: play plays serve serves fulfil
 SUMMARY: summary tl;dr overview details information info explain describe explanation description
 SUMMARY: documentation docs meaning
-HAPPEN: happen happens happened
+HAPPEN: happen happens
+HAPPENED: happened
 VALUE: value values default defaults data
 READ: read reads reading parse parses parsed
 SET: set sets configured initialised initialized
@@ -233,7 +234,8 @@ FORMS = {
     "affected": [
         rf"if (?:CHANGE {_X}|{_X} (?:CHANGE|CHANGED|REMOVED)) what "
         rf"(?:(?:{_OF_CODE})(?:FIX|BREAK|CHANGE|HAPPEN|IMPACT) ?)+",
-        rf"what {_OF_CODE}(?:(?:FIX|BREAK|HAPPEN|IMPACT) )+(?:if |when |BY )?(?:CHANGE |REMOVED )?"
+        rf"what (?:HAPPEN (?:if |when |BY )?(?:CHANGE|REMOVED) |{_OF_CODE}(?:(?:FIX|BREAK|IMPACT) )+"
+        rf"(?:if |when |BY )?(?:CHANGE |REMOVED )?)"
         rf"(?:(?:SIGNATURE|RETURN|CLASS|DEFINITION|ARG) )*{_X}(?: (?:CHANGE|CHANGED|REMOVED))?",
         rf"what {_OF_CODE}BREAK (?:COMPILE )?WITHOUT {_X}",
         rf"(?:how )?RISKY (?:CHANGE )?{_X}",
@@ -312,7 +314,7 @@ FORMS = {
     "removed": [
         rf"(?:when|why|who|what (?:COMMIT|RELEASE)) (?:{_X} )?(?:REMOVED|CHANGED MOVED)(?: {_X})?",
         rf"{_X} REMOVED(?: MOVED)*",
-        rf"(?:what|where) HAPPEN {_X}",
+        rf"(?:what|where) HAPPENED {_X}",
     ],
     "introduced": [
         rf"(?:when|why|who|what (?:COMMIT|RELEASE|REASON)) (?:BY )?(?:FIRST )?(?:ADD|ADDED) {_X}(?: FIRST)?",
@@ -323,7 +325,7 @@ FORMS = {
     ],
     "history": [
         rf"(?:(?:what|when|who) )?(?:(?:LAST|COMMIT|CHANGE|CHANGED|BY) )*LAST (?:(?:COMMIT|CHANGE|CHANGED|WORK) )*{_X}",
-        rf"what (?:HAPPEN|CHANGED) {_X} LAST(?: TIME)?",
+        rf"what (?:HAPPENED|CHANGED) {_X} LAST(?: TIME)?",
         rf"(?:(?:what|when|who|how) )?(?:OFTEN )?{_X} (?:LAST )?(?:CHANGE|CHANGED)(?: LAST)?(?: TIME)?",
         rf"(?:when|who|what COMMIT) (?:CHANGE|CHANGED) {_X}(?: LAST)?(?: TIME)?(?: when)?",
         rf"(?:(?:when|how|who|why|BY) )+{_X} CHANGED(?: ADDED)?",
@@ -365,7 +367,7 @@ FORMS = {
         r"(?=.*\b(?:where|FIND|FILE|DEFINITION)\b)(?:(?:where|what|FIND|GO|READ|CODE|FILE|DEFINE|DEFINED|DEFINITION) )+"
         rf"{_X}(?: (?:DEFINED|FILE|CODE))*",
         rf"FILE {_X}",
-        rf"(?:CALLED {_X}|{_X} EXIST)",
+        rf"(?:(?:CLASS|FUNC|FILE|FIELD) )?(?:CALLED {_X}|{_X} EXIST)",
     ],
     # Without a name.
     "active": [

@@ -384,10 +384,7 @@ REWORDED = tuple(
         (r"^(who|where|how|what) to (?=\w)", r"\1 should I "),
         (rf"^(?!(?:{_NO_NAMES}) )(\S+?)(?:'s)?:? ({_NOUNS})$", r"\2 of \1"),
         (r"^default of ", "what is the default of "),
-        (
-            r"^(?:which|what) (functions?|files?) (?:is|are) (?:the )?(most \w+|largest|biggest|longest)$",
-            r"\2 \1",
-        ),
+        (r"^(?:which|what) (functions?|files?) are (?:the )?(most \w+|largest|biggest|longest)$", r"\2 \1"),
         (
             r"^(\S+) (defined|declared|used|called|raised|thrown|read|tested|imported) where$",
             r"where is \1 \2",

@@ -5,6 +5,7 @@ Belongs here: trying the patterns. Does not belong here: the patterns (`question
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 from qflow_dagster.knowledge import free_wordings
@@ -22,10 +23,6 @@ from qflow_dagster.safety.storable import storable_text
 
 MAX_LENGTH = 2_000
 
-_COMPILED = {
-    kind: [re.compile(rf"^(?:{pattern})$", re.IGNORECASE) for pattern in patterns]
-    for kind, patterns in PATTERNS.items()
-}
 _NOISE = re.compile(
     r"^(?:the |a |an |this |our )*(?:(?:function|method|class|struct|type|interface|trait|module|"
     r"file|folder|directory|symbol|macro|"
@@ -40,10 +37,10 @@ _TRAILING = re.compile(
 )
 # What words of a language do not have.
 _NAME_OF_CODE = re.compile(r"[A-Z0-9_./:]")
-# "a cache" and "tests" are no names; `a Loaf` is one, for it is written like code.
+# "a cache", "tests" and "we" are no names; `a Loaf` is one, for it is written like code.
 _ANY = re.compile(r"(?:a|an|any|some|these|those) ", re.IGNORECASE)
 _OF_MANY = re.compile(
-    r"(?:tests|functions|methods|classes|modules|files|types|errors|exceptions|commits|changes|bugs|users)$",
+    r"(?:tests|functions|methods|classes|modules|files|types|errors|exceptions|commits|changes|bugs|users|we|you|they)$",
     re.IGNORECASE,
 )
 _NAME = re.compile(r"[\w./:\-<>$@#~*+!?]+(?:\(\))?$")
@@ -170,9 +167,9 @@ def _wordings(question: str) -> Iterator[str]:
 
 def _match(question: str) -> ParsedQuestion | None:
     """Return the first kind of which a pattern matches the complete question; a subject that is no name is none."""
-    for kind, patterns in _COMPILED.items():
-        for pattern in patterns:
-            match = pattern.match(question)
+    for kind, patterns in PATTERNS.items():
+        for pattern in map(_compiled, patterns):
+            match = pattern.fullmatch(question)
             if not match:
                 continue
             groups = {re.sub(r"\d", "", name): value for name, value in match.groupdict().items() if value}
@@ -190,10 +187,16 @@ def _match(question: str) -> ParsedQuestion | None:
     return None
 
 
+@cache
+def _compiled(pattern: str) -> "re.Pattern[str]":
+    """Return a pattern when it is tried first: to compile all of them takes longer than to answer a question."""
+    return re.compile(pattern, re.IGNORECASE)
+
+
 def is_name(phrase: str) -> bool:
     """Return whether a phrase names something: one word, that is not just any of a kind ("a cache", "tests")."""
     subject = subject_of(phrase)
-    if not _NAME.match(subject):
+    if not _NAME.match(subject) or subject == "I":
         return False
     return bool(_NAME_OF_CODE.search(subject)) or not (_ANY.match(phrase) or _OF_MANY.match(subject))
 

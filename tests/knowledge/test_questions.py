@@ -339,7 +339,6 @@ FREE_WORDINGS: dict[str, dict[str, dict[str, str]]] = yaml.safe_load(
 )
 # Nobody reads these yet.
 NOT_UNDERSTOOD = {
-    "Is there an entity named FrameParser?",
     "If nobody calls write_chunk any more I'd like to know",
     "anything in io that's never called?",
 }
@@ -370,6 +369,10 @@ def test_free_wordings_are_of_their_kind_or_a_search(name: str) -> None:
         ("Why does encode_frame use a cache?", "search"),
         ("Why does encode_frame use a Cache?", "relation"),
         ("where are tests defined?", "search"),
+        ("How do I use Foo?", "describe"),
+        ("What happens to Foo?", "search"),
+        ("What happens if I change Foo?", "affected"),
+        ("What happened to Foo?", "removed"),
         ("can load_config be removed?", "affected"),
         ("was load_config removed?", "removed"),
         ("which function uses Foo", "used"),
