@@ -35,6 +35,7 @@ from qflow_dagster.knowledge.evidence import (
     QuestionContext,
     UnansweredError,
     count,
+    counted,
     listed,
 )
 from qflow_dagster.knowledge.questions import nearest_forms, parse
@@ -130,7 +131,7 @@ def _dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
     rows = graph.dependents(context.connection, context.snapshot, path)
     if not rows:
         return f"no file of the repository imports {path}", [context.at(path, 1, path)]
-    sentence = f"{count(rows[0].total, 'file')} import {path}: " + listed(
+    sentence = f"{counted(rows[0].total, 'file', 'import')} {path}: " + listed(
         [row.path for row in rows], rows[0].total
     )
     return sentence, [context.at(row.path, row.line, f"imports {path}") for row in rows]

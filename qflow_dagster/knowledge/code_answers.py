@@ -14,6 +14,7 @@ from qflow_dagster.knowledge.evidence import (
     QuestionContext,
     UnansweredError,
     count,
+    counted,
     listed,
 )
 from qflow_dagster.knowledge.inheritance import Inheritance
@@ -42,7 +43,7 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
     evidence = [
         context.at(row.path, row.line, row.signature) for row in [*certain, *possible][: 2 * MAX_ROWS]
     ]
-    said = f"{count(len(certain), 'type')} inherit from {name}: {_located(certain)}"
+    said = f"{counted(len(certain), 'type', 'inherit')} from {name}: {_located(certain)}"
     if not certain:
         said = f"no type of the repository inherits from {name}"
         evidence += [context.at(part.path, part.line, part.signature) for part in context.meant[:1]]
@@ -155,7 +156,7 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
     tests = [row.path for row in levels if row.test]
     if levels:
         parts.append(
-            f"{count(len(direct), 'file')} import {path} ({listed([row.path for row in direct])}), "
+            f"{counted(len(direct), 'file', 'import')} {path} ({listed([row.path for row in direct])}), "
             f"{len(levels):,} directly or through others; {count(len(tests), 'test file')} among them"
             + (f": {listed(tests)}" if tests else "")
         )

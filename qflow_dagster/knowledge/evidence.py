@@ -132,6 +132,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
+def counted(number: int, noun: str, verb: str) -> str:
+    """Return the number with its noun and verb: 1 file imports, 2 files import."""
+    return f"{count(number, noun)} {verb}{'s' if number == 1 else ''}"
+
+
 def listed(items: Sequence[str], total: int | None = None) -> str:
     """Return the first items as text, and how many more of `total` (default: all items) there are."""
     more = (total or len(items)) - min(len(items), MAX_ROWS)

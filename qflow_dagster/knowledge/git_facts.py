@@ -297,7 +297,9 @@ def first_tag_with(objects: Path, oid: str) -> str | None:
     """
     arguments = ("for-each-ref", "--sort=creatordate", "--count=1", "--format=%(refname:short)")
     with history_of(objects) as history:
-        listing = git.run(objects, "for-each-ref", "--format=%(objectname) %(refname)", "refs/tags")
+        listing = git.run(
+            objects, "for-each-ref", "--format=%(objectname) %(refname)", "refs/tags", timeout=TAGS_TIMEOUT
+        )
         (history.repository / "packed-refs").write_bytes(b"# pack-refs with: sorted \n" + listing)
         printed = history.run(*arguments, f"--contains={oid}", "refs/tags", timeout=TAGS_TIMEOUT)
     return next(iter(printed.decode(errors="replace").split()), None)

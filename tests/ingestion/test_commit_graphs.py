@@ -1,5 +1,6 @@
 """Commit-graph files: ours make git faster and change nothing, and one of the repository itself is never read."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.ingestion.conftest import GitRepository
 
 
 @pytest.fixture
-def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GitRepository:
+def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitRepository]:
     """Three commits in a folder whose name is hard to quote, one of them merged and tagged."""
     monkeypatch.setenv("QFLOW_HOME", str(tmp_path / "home"))
     settings.cache_clear()

@@ -1,5 +1,7 @@
 """Answers on a repository whose facts are known: right with evidence, or not known with the reason."""
 
+import os
+
 import pytest
 from sqlalchemy import Engine
 
@@ -226,9 +228,11 @@ def test_search_ranks_code_before_documents_and_names_forms_that_work(
 
 
 def test_a_release_that_git_does_not_find_in_time_is_not_known(
-    engine: Engine, bakery: Snapshot, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, bakery: Snapshot, repository: GitRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(git_facts, "TAGS_TIMEOUT", 0.000_1)
+    monkeypatch.setattr(git_facts, "TAGS_TIMEOUT", 0.3)
+    # Git waits for what nobody writes.
+    os.mkfifo(repository.path / ".git" / "refs" / "tags" / "slow")
     with engine.connect() as connection:
         added = answers.answer(connection, bakery, "when was preheat added?")
         removed = answers.answer(connection, bakery, "when was shop/heat.py removed?")
