@@ -3,9 +3,10 @@
 import dagster as dg
 
 from qflow_dagster.assets import execution, ingestion, knowledge, metrics, rules
+from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import queries
 from qflow_dagster.jobs import run_tags
-from qflow_dagster.metrics import pipeline
+from qflow_dagster.metrics import past, pipeline
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
 
@@ -44,13 +45,39 @@ def count_lines(
     )
 
 
-@dg.job(
-    tags=run_tags.long("line_counts"),
-    description="Counts the changed lines of commits older than a year, which no first result waits for.",
+@dg.op(
+    description="Measures size and complexity at commits of the whole past.",
+    ins={"counted": dg.In(dg.Nothing)},
 )
-def count_changed_lines() -> None:
+def measure_past(
+    context: dg.OpExecutionContext, database: Database, progress: dg.ResourceParam[Progress]
+) -> None:
+    """Measure repository by repository; one that cannot be read fails the run when the others are done.
+
+    Raises:
+        QflowError: The history of a repository cannot be read.
+    """
+    engine = database.engine()
+    with engine.connect() as connection:
+        pending = past.pending(connection)
+    commits, unreadable = 0, []
+    for repository_id in pending:
+        try:
+            commits += past.measure_past(engine, repository_id, progress)
+        except QflowError as error:
+            unreadable.append(error)
+    context.add_output_metadata({"repositories": len(pending) - len(unreadable), "commits": commits})
+    if unreadable:
+        raise unreadable[0]
+
+
+@dg.job(
+    tags=run_tags.long("histories"),
+    description="Counts changed lines of commits older than a year, and measures old commits: no first result waits.",
+)
+def complete_histories() -> None:
     """Complete the histories of ingested repositories."""
-    count_lines()
+    measure_past(counted=count_lines())
 
 
-jobs = [ingest_repository, run_repository, count_changed_lines]
+jobs = [ingest_repository, run_repository, complete_histories]

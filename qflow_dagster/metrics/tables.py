@@ -1,4 +1,4 @@
-"""Tables of metrics. Functions are measured once per symbol; all other rows belong to a snapshot."""
+"""Tables of metrics. Functions are measured once per symbol; all rows but those of the past belong to a snapshot."""
 
 from sqlalchemy import (
     BigInteger,
@@ -22,6 +22,7 @@ __all__ = ["metadata"]
 # Foreign keys below refer to tables that are declared there.
 _SNAPSHOTS = ingestion.snapshots.c.id
 _SYMBOLS = ingestion.symbols.c.id
+_REPOSITORIES = ingestion.repositories.c.id
 
 
 def _snapshot_column() -> Column:
@@ -221,6 +222,24 @@ repository_trend = Table(
     _count("net_lines"),
     _count("files_changed"),
     _count("bug_fixes"),
+)
+
+# Of commits that were never ingested: see `past`.
+past_metrics = Table(
+    "past_metrics",
+    metadata,
+    Column("repository_id", BigInteger, ForeignKey(_REPOSITORIES, ondelete="CASCADE"), primary_key=True),
+    Column("commit_oid", Text, primary_key=True),
+    _count("extractor_version"),
+    # Not after that of its first child.
+    timestamp_column("committed_at"),
+    # As in `repository_metrics`: without vendored and generated files.
+    _count("files"),
+    _count("code_lines"),
+    _count("functions"),
+    _number("cognitive_p90", nullable=True),
+    # Files that git or the parser could not read, which the numbers lack; 1 for a commit that cannot be listed.
+    _count("unread_files"),
 )
 
 # Metrics already computed for a snapshot, so that they are not computed again.

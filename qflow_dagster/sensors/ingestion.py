@@ -11,7 +11,8 @@ from pydantic import TypeAdapter
 from qflow_dagster.assets.partitions import REPOSITORIES, repositories
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import queries, remotes
-from qflow_dagster.jobs.ingestion import count_changed_lines, run_repository
+from qflow_dagster.jobs.ingestion import complete_histories, run_repository
+from qflow_dagster.metrics import past
 from qflow_dagster.registry import Channel, Queue
 from qflow_dagster.resources.database import Database
 from qflow_dagster.safety.display import visible_line
@@ -132,13 +133,13 @@ def observe(registered: list[dict], deadline: float) -> tuple[list[Observed], di
     return observed, unreadable
 
 
-pending_line_counts = drain_sensor(
-    "pending_line_counts",
-    count_changed_lines,
-    lambda connection: bool(queries.repositories_to_count(connection)),
-    "Requests a run while changed lines of old commits are to be counted.",
+incomplete_histories = drain_sensor(
+    "incomplete_histories",
+    complete_histories,
+    lambda connection: bool(queries.repositories_to_count(connection) or past.pending(connection)),
+    "Requests a run while changed lines of old commits are to be counted, or old commits to be measured.",
     woken_by=[Queue.CODE_INGESTION_NOTIFICATIONS],
     interval=300,
 )
 
-sensors = [repository_commits, pending_line_counts]
+sensors = [repository_commits, incomplete_histories]

@@ -14,8 +14,8 @@ from qflow_dagster.execution import plan_history, work_items
 from qflow_dagster.ingestion import queries
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge import requests
+from qflow_dagster.metrics import past, tables
 from qflow_dagster.metrics import queries as metrics
-from qflow_dagster.metrics import tables
 from qflow_dagster.pictures.charts import Tile, histogram, hotspot_map, stacked, trend
 from qflow_dagster.pictures.coupling import Pair, circle
 from qflow_dagster.registry import WorkflowTypeName
@@ -134,8 +134,11 @@ def _overview(connection: Connection, snapshot: Snapshot) -> list[Section]:
 
 
 def _measured(connection: Connection, snapshot: Snapshot) -> Section:
-    """Return size and complexity at the commits that were measured."""
-    commits = metrics.measured_commits(connection, snapshot.repository_id, MAX_COMMITS)
+    """Return size and complexity at commits of the whole past, and at those that were ingested."""
+    ingested = metrics.measured_commits(connection, snapshot.repository_id, MAX_COMMITS)
+    before = past.past_commits(connection, snapshot.repository_id)
+    commits = [*before, *ingested]
+    pasts = {row["commit"] for row in before}
     picture = trend(
         [f"{row['committed_at']:%y-%m-%d}" for row in commits],
         [row["code_lines"] for row in commits],
@@ -145,18 +148,22 @@ def _measured(connection: Connection, snapshot: Snapshot) -> Section:
     return Section(
         title="Complexity over time",
         half=True,
-        note="At the commits that were measured: the newest since the repository is registered.",
+        note=f"At {len(before)} commits spread over the time before it was registered, and at the newest since."
+        if before
+        else "At the newest commits since it was registered; older ones are measured while `qflow up` runs.",
         picture=picture if len(commits) > 1 else "",
         rows=[
             {
-                "commit": Link(
+                "commit": row["commit"][:10]
+                if row["commit"] in pasts
+                else Link(
                     row["commit"][:10], address("repositories", snapshot.repository, at=row["commit"][:10])
                 ),
                 "date": f"{row['committed_at']:%Y-%m-%d}",
                 "lines": row["code_lines"],
                 "functions": row["functions"],
                 "cognitive, 90%": row["cognitive_p90"],
-                "duplicated": percent(row["duplication_ratio"]),
+                "duplicated": "" if row["commit"] in pasts else percent(row["duplication_ratio"]),
             }
             for row in reversed(commits)
         ],

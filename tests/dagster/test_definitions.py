@@ -113,7 +113,7 @@ def test_jobs_sensors_and_schedules_are_the_documented_ones() -> None:
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
     assert jobs == {
         "ingest_repository",
-        "count_changed_lines",
+        "complete_histories",
         "compute_metrics",
         "run_repository",
         "improve_repository",
@@ -137,7 +137,7 @@ def test_jobs_sensors_and_schedules_are_the_documented_ones() -> None:
     }
     assert {s.name for s in repository.sensor_defs} == {
         "repository_commits",
-        "pending_line_counts",
+        "incomplete_histories",
         "expired_leases",
         "dead_runs",
         "approval_decisions",

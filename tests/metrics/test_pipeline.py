@@ -76,8 +76,8 @@ def measured(repository: GitRepository, ingested: Ingested) -> Ingested:
     return ingested
 
 
-def measure(ingested: Ingested, repository: GitRepository) -> int:
-    snapshot = ingested(repository).snapshot_id
+def measure(ingested: Ingested, repository: GitRepository, revision: str = "HEAD") -> int:
+    snapshot = ingested(repository, revision).snapshot_id
     for step in STEPS:
         step(ingested.engine, snapshot)
     return snapshot

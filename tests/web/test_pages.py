@@ -14,6 +14,7 @@ from qflow_dagster.execution import sparc
 from qflow_dagster.infrastructure import error_rate_tracker
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence
 from qflow_dagster.ingestion import suspects
+from qflow_dagster.metrics import past
 from qflow_dagster.web.goals import markdown
 from qflow_dagster.web.pages import NAVIGATION, duration
 from tests.improvement_loop import MUTABLE, NONE, Loop
@@ -169,6 +170,23 @@ def test_every_link_of_every_page_leads_to_a_page(
     change = visit(f"/changes/{suggestions[0]['id']}")
     assert "verified" in change
     assert "all of them were verified just now" in visit(f"/workflows/{suggestions[0]['id']}")
+
+
+def test_complexity_is_shown_over_the_past_from_before_the_repository_was_registered(
+    engine: Engine, loop: Loop, visit: Callable[[str], str]
+) -> None:
+    before = [loop.repository.commit({"src/shop.py": MUTABLE * n}) for n in (1, 2)]
+    loop.repository.commit({"src/shop.py": MUTABLE * 3})
+    loop.improve()
+    page = visit("/repositories/project")
+    assert "older ones are measured while" in page
+    assert not any(commit[:10] in page for commit in before)
+    with engine.connect() as connection:
+        [repository_id] = past.pending(connection)
+    past.measure_past(engine, repository_id)
+    page = visit("/repositories/project")
+    assert all(commit[:10] in page for commit in before)
+    assert "aria-label='Lines of code (bars), cognitive complexity" in page
 
 
 def test_an_earlier_commit_is_shown_as_it_was(
