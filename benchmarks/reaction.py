@@ -235,7 +235,10 @@ def measure(wanted: str, count: int, seconds: float, table: Table) -> None:
             shutil.rmtree(home, ignore_errors=True)
         cells = [f"{percentile(found[kind], 50):.1f} / {percentile(found[kind], 99):.1f}" for kind in KINDS]
         rest = [f"{quiet[0]:.1f} %", f"{quiet[1]:.0f}"] if quiet else ["", ""]
-        table.add_row(f"{wanted} ({len(found[KINDS[0]])})", *cells, *rest)
+        row = [f"{wanted} ({len(found[KINDS[0]])})", *cells, *rest]
+        # All ways together take half an hour: what is measured is shown at once.
+        console.print("; ".join(row))
+        table.add_row(*row)
 
 
 def percentile(values: list[float], share: int) -> float:
