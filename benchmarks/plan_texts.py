@@ -1,6 +1,6 @@
 """How requests as people write them are understood: agreement with labels that were written first.
 
-    python -m benchmarks.plan_texts [--set tuning|held_out] [--errors]
+    python -m benchmarks.plan_texts [--set NAME] [--errors]
 
 Prints the share of texts whose action, level, items, dependencies, acceptance criteria and fields are those of the
 labels (`plan_texts.yaml`), by kind.
@@ -18,6 +18,7 @@ from qflow_dagster.execution.classifier import Analysis, classify
 from qflow_dagster.execution.mentions import Item
 
 TEXTS = Path(__file__).with_name("plan_texts.yaml")
+SETS = ("tuning", "held_out", "second", "third", "fourth", "fifth")
 FIELDS = ("owner", "due", "points", "priority", "labels")
 
 
@@ -65,7 +66,7 @@ def _depends(analysis: Analysis) -> list[str]:
 def main() -> None:
     """Print the agreement of a set."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--set", choices=("tuning", "held_out"), default="held_out")
+    parser.add_argument("--set", choices=SETS, default="fifth")
     parser.add_argument("--errors", action="store_true", help="print every text that differs")
     arguments = parser.parse_args()
     document = load()

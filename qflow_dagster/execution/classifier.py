@@ -12,18 +12,18 @@ from datetime import date
 from typing import Any
 
 from qflow_dagster.execution import text_fields
+from qflow_dagster.execution.action_cues import ACTIONS, NOT, TAKEN_BACK, negated
 from qflow_dagster.execution.mentions import VAGUE, Item, Mention, mentions, stem, words
 from qflow_dagster.execution.text_fields import Fields
 from qflow_dagster.execution.text_language import foreign_language
 from qflow_dagster.safety.display import visible_line
 
 MAX_NAME_LENGTH = 60
-_NOT = r"(?:not|n't|never|nothing|no|without)"
 
 _PREFIX = re.compile(
     r"^[^\w@]{0,6}(?:new |strategic |user )?"
     r"(theme|epic|initiative|capability|feature|story|bug|defect|enabler|chore|task|todo)"
-    r"(?: request)?\b\W{0,3}[:\]\u2013-]",
+    r"(?: request)?\b\W{0,3}[:\]\u2013\u2014-]",
     re.I,
 )
 _LEVEL_OF_PREFIX = {
@@ -32,7 +32,7 @@ _LEVEL_OF_PREFIX = {
     # Enablers are of every level.
     "enabler": "",
 }
-_NO_LEVEL = re.compile(rf"\b{_NOT}\s(?:\w+\s){{0,2}}(?:epic|feature|theme|story|capability)\b", re.I)
+_NO_LEVEL = re.compile(rf"{NOT}\s(?:\w+\s){{0,2}}(?:epic|feature|theme|story|capability)\b", re.I)
 _USER_STORY = re.compile(r"\bas an? [^\n.]{1,60}?\bi (?:want|need|can|would like)\b", re.I)
 _NUMBER = r"(?:\d{1,2}|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|several|many)"
 _MONTHS = r"(?:[3-9]|1\d|three|four|five|six|seven|eight|nine|ten|twelve|many) months"
@@ -63,50 +63,29 @@ _CUES = tuple(
 ENABLER = re.compile(
     r"\b(?:infrastructure|platform|technical|enabler|migrat\w+|refactor\w*|upgrade|architect\w+)\b", re.I
 )
-_ACTIONS = tuple(
-    (action, re.compile("|".join(patterns), re.I))
-    for action, patterns in (
-        (
-            "reopen",
-            (
-                r"\bre-?open",
-                r"\breactivate",
-                r"\bopen (?:it|this|that) again",
-                r"\bis back\b",
-                r"\bnot (?:really )?fixed\b",
-            ),
-        ),
-        ("split", (r"\b(?:split|divide|decompose)\b", r"\bbreak\b[^\n]{0,80}?\b(?:down|up|apart)\b")),
-        ("merge", (r"\b(?:merge|combine|consolidate|fold)\b",)),
-        (
-            "duplicate",
-            (
-                r"\bduplicates?\b|\bdupe\b|\bsame as\b",
-                r"\b(?:reported|filed|raised) (?:before|already|earlier)\b",
-                r"\balready (?:reported|filed|there)\b",
-            ),
-        ),
-        (
-            "close",
-            (
-                r"\b(?:close|closed|cancel|abandon|discard|resolved)\b",
-                r"\bwo(?:n't| not) (?:do|fix)\b",
-                r"\bmark(?:ed)? (?:it |this )?(?:as )?(?:done|complete)",
-                r"\bno longer needed\b|\bdrop (?:it|this)\b",
-            ),
-        ),
-        (
-            "update",
-            (
-                r"\b(?:update|change|extend|revise|amend|reword|rename|set|lower|raise)\b",
-                r"\b(?:assign|reassign|postpone|move)\b",
-            ),
-        ),
-    )
-)
 _ADDS = re.compile(r"\b(?:should|must|also|too|as well|instead|in addition|is due|takes over)\b", re.I)
 _STATUS_QUESTION = re.compile(
-    r"^\W{0,3}(?:(?:is|are|was|were|did|does|do|has|have|when|why|who|where|what|how|which|any news|any update)\b)",
+    r"^\W{0,3}(?:(?:is|are|was|were|did|does|do|has|have|when|why|who|where|what|how|which|"
+    r"any (?:news|updates?|eta|progress))\b)(?! (?:this|that|it) (?:just|not|the)\b)|"
+    r"^\W{0,3}(?:can|could|shall) we (?:talk|discuss|meet|chat)\b",
+    re.I,
+)
+_WISH = re.compile(r"\b(?:can|could|should|shall|may|please|would)\b", re.I)
+# "Sync blocks search": the first item is what the second waits for.
+_BLOCKS = re.compile(
+    r"\b(?:blocks|is blocking|is (?:a )?prerequisite (?:for|of)|"
+    r"(?:must|has to|needs to|should) (?:be (?:done|finished|ready|merged)|land|ship|come|happen) before)\b",
+    re.I,
+)
+_REOPEN = re.compile(r"\bre-?open|\breactivat|\bopen (?:it|this|that) again", re.I)
+_FAULTY = re.compile(
+    r"\b(?:bug|crash\w*|error|fail\w*|broken|wrong|exception|hangs?|freez\w+|slow|eats|leaks?|loses?|flickers?|ignores?|"
+    r"shows?|does(?:n't| not)|can(?:'t|not)|never|regression)\b",
+    re.I,
+)
+_CODE = re.compile(r"`[^`\n]{1,200}`")
+_TITLE = re.compile(
+    r"\b(?:rename|retitle|reword|change the (?:title|name))\b[^\n]{0,120}? to (['\"])(?P<title>[^'\"\n]{3,60})\1",
     re.I,
 )
 _GREETING = re.compile(
@@ -158,7 +137,14 @@ def classify(text: str, items: Sequence[Item] = (), *, today: date | None = None
     level, sure, reasons = _level(prose, fields)
     needs, unknown = _dependencies(fields, items)
     subject = _before_dependency(prose, fields)
-    action, about, reason, certainty = _action(text, prose, subject, fields, items)
+    if blocking := _blocking(prose, items):
+        first, last = blocking
+        needs, (action, about, reason, certainty) = (
+            [first],
+            ("update", [last], f"{first.title!r} blocks it", 0.7),
+        )
+    else:
+        action, about, reason, certainty = _action(text, prose, subject, fields, items)
     if reason:
         reasons.append(reason)
     confidence = certainty if action != "create" else 0.7 + (0.1 if sure else 0.0)
@@ -185,7 +171,7 @@ def classify(text: str, items: Sequence[Item] = (), *, today: date | None = None
         [item.id for item in needs],
         [item.id for item in about],
         _parts(prose, fields) if action == "split" else [],
-        fields.stated,
+        {**fields.stated, **_new_title(prose)} if action == "update" else fields.stated,
     )
 
 
@@ -202,7 +188,7 @@ def _level(prose: str, fields: Fields) -> tuple[str, bool, list[str]]:
         return level, True, [f"level {level}: it begins with {prefix[1]!r}"]
     if story := _USER_STORY.search(prose):
         return "story", True, [f"level story: {story[0][:40]!r}"]
-    positive = _NO_LEVEL.sub(" ", prose)
+    positive = _NO_LEVEL.sub(" ", _CODE.sub(" ", prose))
     for level, pattern in _CUES:
         if found := pattern.search(positive):
             if level == "feature" and found[0].lower() != "feature" and len(fields.acceptance) < 2:
@@ -221,6 +207,23 @@ def _dependencies(fields: Fields, items: Sequence[Item]) -> tuple[list[Item], li
         best = [mention for mention in mentions(phrase, items) if mention.share >= 0.7]
         found += [best[0].item] if best else []
     return list(dict.fromkeys(found)), unknown
+
+
+def _blocking(prose: str, items: Sequence[Item]) -> tuple[Item, Item] | None:
+    """Return an item and the one that waits for it, where a text says so in this order."""
+    for sentence in text_fields.sentences(prose.splitlines()):
+        found = _BLOCKS.search(sentence)
+        if found is None or sentence.endswith("?") or negated(sentence, found.start()):
+            continue
+        first, last = mentions(sentence[: found.start()], items), mentions(sentence[found.end() :], items)
+        if first and last and first[0].item != last[0].item:
+            return first[0].item, last[0].item
+    return None
+
+
+def _new_title(prose: str) -> dict[str, str]:
+    """Return the title that an item is to get."""
+    return {"title": found["title"]} if (found := _TITLE.search(prose)) else {}
 
 
 def _before_dependency(prose: str, fields: Fields) -> str:
@@ -242,21 +245,33 @@ def _action(
     likely = mentions(subject, items, min_coverage=0.5)
     exact = [mention for mention in likely if mention.coverage >= 0.75]
     first = next(text_fields.sentences(prose.splitlines()), "")
-    if exact and prose.rstrip().endswith("?") and _STATUS_QUESTION.match(first):
+    if exact and prose.rstrip().endswith("?") and _STATUS_QUESTION.search(first):
         return "question", [exact[0].item], f"it asks about {exact[0].item.title!r}", 0.3
     if exact and re.search(r"\?\s{1,3}no\b", prose, re.I):
         return "question", [exact[0].item], "it contradicts itself", 0.3
-    for action, pattern in _ACTIONS:
-        found = pattern.search(prose)
+    cues = _CODE.sub(lambda code: " " * len(code[0]), prose)
+    for action, pattern in ACTIONS:
+        found = pattern.search(cues)
         if found is None:
             continue
-        candidates = [
-            m for m in (likely if action != "update" else exact) if m.item.ended == (action == "reopen")
-        ]
+        if action == "reopen" and exact and not exact[0].item.ended and _REOPEN.search(cues):
+            return "duplicate", [exact[0].item], f"{exact[0].item.title!r} is open already", 0.7
+        # A word such as "again" is about an item only if the item is named.
+        named = action == "update" or (action == "reopen" and not _REOPEN.search(cues))
+        candidates = [m for m in (exact if named else likely) if m.item.ended == (action == "reopen")]
         if not candidates:
             continue
-        if _negated(prose, found.start(), action):
+        if negated(cues, found.start()):
+            if action == "duplicate":
+                return (
+                    "create",
+                    [],
+                    f"it says that it is another matter than {candidates[0].item.title!r}",
+                    0.0,
+                )
             return "question", [candidates[0].item], f"it says what is not to be done ({found[0]!r})", 0.3
+        if action in ("split", "merge", "close") and TAKEN_BACK.search(cues):
+            return "question", [candidates[0].item], f"it takes back what it says ({found[0]!r})", 0.3
         about = _about(action, candidates)
         if action == "update" and not _is_update(subject, found.start(), about[0], candidates[0], fields):
             continue
@@ -267,7 +282,11 @@ def _action(
     open_ = [mention for mention in exact if not mention.item.ended]
     if open_:
         best = open_[0]
-        adds = _ADDS.search(prose) or fields.stated or fields.waits_for or fields.may_wait_for
+        if prose.rstrip().endswith("?") and not _WISH.search(first):
+            return "question", [best.item], f"it asks about {best.item.title!r}", 0.3
+        others = words(subject).keys() - words(best.item.title).keys()
+        says_more = _ADDS.search(cues) and not all(word.isdecimal() for word in others)
+        adds = says_more or fields.stated or fields.waits_for or fields.may_wait_for
         if (
             adds
             and best.coverage >= 0.75
@@ -277,6 +296,10 @@ def _action(
             return "update", [best.item], f"it adds to {best.item.title!r}", 0.75
         if best.share >= 0.6:
             return "duplicate", [best.item], f"it resembles {best.item.title!r}", 0.75
+        # What begins with the whole title of an item says something of it, and a new fault is an item of its own.
+        new = _PREFIX.match(first) or _FAULTY.search(cues)
+        if best.coverage == 1.0 and _leads(prose, best.item) and not new:
+            return "update", [best.item], f"it begins with {best.item.title!r}", 0.7
     return "create", [], "", 0.0
 
 
@@ -297,11 +320,10 @@ def _title_leads(subject: str, mention: Mention) -> bool:
     return len(words(subject[: mention.start])) <= 2
 
 
-def _negated(prose: str, at: int, action: str) -> bool:
-    before = prose[max(0, at - 30) : at]
-    return bool(
-        re.search(rf"\b(?:do|does|should|must|may|can|please|will)?\s?{_NOT}\s(?:\w+\s)?$", before, re.I)
-    )
+def _leads(prose: str, item: Item) -> bool:
+    """Return whether a text begins with the title of an item."""
+    beginning = words(prose[: len(item.title) + 12])
+    return words(item.title).keys() <= beginning.keys() and len(words(item.title)) >= 2
 
 
 def _parts(prose: str, fields: Fields) -> list[str]:
@@ -309,11 +331,11 @@ def _parts(prose: str, fields: Fields) -> list[str]:
     lines = [line for line in prose.splitlines() if text_fields.is_bullet(line)]
     if lines:
         return [re.sub(r"^\W+", "", line).strip() for line in lines]
-    found = re.search(r"\binto:?\s(?:one (?:item )?for\s|smaller \w+ for\s)?", prose)
+    found = re.search(r"\binto:?\s(?:one (?:item )?for\s|smaller \w+ for\s)?|\bsplit:\s", prose, re.I)
     if found is None:
         return []
     parts = re.split(
-        r",? and (?:one )?(?:for )?|, (?:one )?(?:for )?", prose[found.end() :].strip().rstrip(".")
+        r",? and (?:one )?(?:for )?|, (?:one )?(?:for )?|; | / ", prose[found.end() :].strip().rstrip(".")
     )
     return [part.strip() for part in parts if part.strip()][:20]
 

@@ -84,7 +84,7 @@ def _create(connection: Connection, request: Request) -> UUID:
     )
     [item] = work_items.create(connection, [new], actor=request.actor)
     _depend(connection, request, item)
-    safe_work_planner.rank(connection, [item])
+    safe_work_planner.rank_texts(connection, [item])
     return item
 
 
@@ -119,7 +119,9 @@ def _update(connection: Connection, request: Request) -> UUID:
     # A text that a person passed for an item replaces its description; others add to it.
     parts = [a["description"]] if a.get("replaces") else [before["description"], a["description"]]
     values: dict[str, Any] = {"description": "\n\n".join(part for part in parts if part)}
-    values |= {name: a["stated"][name] for name in ("owner", "points", "priority") if name in a["stated"]}
+    values |= {
+        name: a["stated"][name] for name in ("title", "owner", "points", "priority") if name in a["stated"]
+    }
     due = date.fromisoformat(a["stated"]["due"]) if "due" in a["stated"] else None
     if due is not None:
         values["due"] = due
@@ -146,7 +148,7 @@ def _update(connection: Connection, request: Request) -> UUID:
     if inputs:
         merged = table.c.inputs.concat(to_jsonb(inputs, "the inputs"))
         connection.execute(update(table).where(table.c.id == item).values(inputs=merged))
-        safe_work_planner.rank(connection, [item])
+        safe_work_planner.rank_texts(connection, [item])
     return item
 
 
@@ -191,7 +193,7 @@ def _split(connection: Connection, request: Request) -> UUID:
         for number, part in enumerate(parts)
     ]
     ids = work_items.create(connection, new, actor=request.actor)
-    safe_work_planner.rank(connection, ids)
+    safe_work_planner.rank_texts(connection, ids)
     _end(connection, request, item, "cancelled", reason="split", into=[str(id_) for id_ in ids])
     return ids[0]
 
