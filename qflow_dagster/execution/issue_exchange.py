@@ -84,7 +84,7 @@ def import_issues(
     for issue in wanted:
         _depend(connection, issue, ids, result)
     work_items.move(connection, started, "in_progress", actor=actor)
-    safe_work_planner.rank(connection, list(ids.values()))
+    safe_work_planner.rank_texts(connection, list(ids.values()))
     return result
 
 

@@ -3,15 +3,16 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date
 from typing import Any
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.execution import text_fields
+from qflow_dagster.execution import jira_text, text_fields
 from qflow_dagster.execution.issues import (
     LEVELS,
+    NO_DAY,
     STATES,
     Issue,
+    criteria,
     due_date,
     new_issue,
     priority_name,
@@ -22,9 +23,8 @@ from qflow_dagster.execution.issues import (
 )
 from qflow_dagster.safety.storable import read_json, storable_text
 
-# The day that days without a year in a text would be counted from; no such day is read here.
-_NO_DAY = date(2000, 1, 1)
 # What GitHub has no fields for is written into an issue's text, below this.
+_JIRA_NAMES = {"story points": "points", "story point estimate": "points", "epic link": "epic"}
 _MARK = "<!-- of the plan -->"
 _NUMBER = re.compile(r"#(\d{1,9})")
 
@@ -59,6 +59,9 @@ def _json_rows(text: str, what: str) -> list[dict[str, Any]]:
         raise UsageError(f"the file is not JSON: {error}") from None
     if isinstance(value, dict):
         value = value.get("issues", value.get("items", [value]))
+    if isinstance(value, list) and value and all(isinstance(page, list) for page in value):
+        # As `gh api --paginate --slurp` prints them.
+        value = [row for page in value for row in page]
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
         raise UsageError(f"the file has no list of issues as {what} returns them")
     return value
@@ -72,8 +75,21 @@ def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def _jira_fields(text: str) -> dict[str, list[str]]:
+    """Return the custom fields of points and epics: by their names, if the file has them (`expand=names`)."""
+    value = read_json(text)
+    names = _object(value.get("names")) if isinstance(value, dict) else {}
+    found: dict[str, list[str]] = {"points": ["customfield_10016"], "epic": ["customfield_10014"]}
+    for field, name in names.items():
+        if (meant := _JIRA_NAMES.get(str(name).lower())) and field not in found[meant]:
+            found[meant].insert(0, field)
+    return found
+
+
 def _read_jira(text: str) -> Iterator[Issue]:
-    for row in _json_rows(text, "Jira"):
+    rows = _json_rows(text, "Jira")
+    custom = _jira_fields(text)
+    for row in rows:
         fields, key = _object(row.get("fields")), str(row.get("key") or "")
         if not key or not fields:
             raise UsageError("an issue has no `key` or no `fields`: this is not what Jira returns for issues")
@@ -88,7 +104,7 @@ def _read_jira(text: str) -> Iterator[Issue]:
             for link in links
             if "blocked by" in str(_object(link.get("type")).get("inward")).lower()
         ]
-        description = _prose(fields.get("description")).strip()
+        description = jira_text.prose(fields.get("description")).strip()
         kind = str(_object(fields.get("issuetype")).get("name") or "").lower()
         labels = [str(label) for label in _list(fields.get("labels"))]
         if kind == "bug" and "bug" not in labels:
@@ -98,42 +114,30 @@ def _read_jira(text: str) -> Iterator[Issue]:
             fields.get("summary"),
             level=LEVELS.get(kind, "story"),
             description=description,
-            state="cancelled" if cancelled else state_named(key, category or status.get("name")),
-            parent=_object(fields.get("parent")).get("key"),
+            state="cancelled"
+            if cancelled
+            else state_named(key, category if category in STATES else status.get("name")),
+            parent=_object(fields.get("parent")).get("key")
+            or _object(fields.get("epic")).get("key")
+            or next((fields[name] for name in custom["epic"] if isinstance(fields.get(name), str)), None),
             owner=owner.get("name") or owner.get("emailAddress") or owner.get("displayName"),
             due=due_date(key, fields.get("duedate")),
-            points=story_points(key, fields.get("customfield_10016")),
+            points=story_points(
+                key, next((fields[name] for name in custom["points"] if fields.get(name) is not None), None)
+            ),
             priority=priority_name(_object(fields.get("priority")).get("name")),
             labels=tuple(labels),
             depends_on=tuple(waits),
-            acceptance=_acceptance(description),
+            acceptance=criteria(description),
         )
-
-
-def _prose(value: object) -> str:
-    """Return the text of a description: as it is, or of an Atlassian document."""
-    if isinstance(value, str):
-        return value
-    node = _object(value)
-    inner = "".join(map(_prose, _list(node.get("content"))))
-    kind = node.get("type")
-    if kind == "text":
-        return str(node.get("text") or "")
-    if kind == "listItem":
-        return f"- {inner.strip()}\n"
-    return f"{inner}\n" if kind in ("paragraph", "heading", "codeBlock", "hardBreak") else inner
-
-
-def _acceptance(description: str) -> tuple[str, ...]:
-    return tuple(text_fields.read(description, _NO_DAY).acceptance)
 
 
 def _described(issue: Issue) -> str:
     """Return a description that states the acceptance criteria, which these formats have no field for."""
-    if not issue.acceptance or _acceptance(issue.description) == issue.acceptance:
+    if not issue.acceptance or criteria(issue.description) == issue.acceptance:
         return issue.description
-    criteria = "\n".join(f"- {sentence}" for sentence in issue.acceptance)
-    return f"{issue.description}\n\nAcceptance criteria:\n{criteria}".lstrip()
+    stated = "\n".join(f"- {sentence}" for sentence in issue.acceptance)
+    return f"{issue.description}\n\nAcceptance criteria:\n{stated}".lstrip()
 
 
 _CATEGORIES = {"open": "new", "in_progress": "indeterminate", "done": "done", "cancelled": "done"}
@@ -179,8 +183,9 @@ def _read_github(text: str) -> Iterator[Issue]:
         reason = str(row.get("state_reason") or row.get("stateReason") or "").lower()
         closed = str(row.get("state") or "open").lower() == "closed"
         owners = [_object(row.get("assignee")), *map(_object, _list(row.get("assignees")))]
-        body = str(row.get("body") or "")
-        stated = text_fields.read(body.replace(_MARK, ""), _NO_DAY)
+        milestone = _object(row.get("milestone"))
+        body = str(row.get("body") or "").replace("\r\n", "\n")
+        stated = text_fields.read(body.replace(_MARK, ""), NO_DAY)
         above = str(row.get("parent_issue_url") or "").rpartition("/")[2]
         parent = _object(row.get("parent")).get("number") or above
         waits = [number for phrase in stated.waits_for for number in _NUMBER.findall(phrase)]
@@ -192,7 +197,7 @@ def _read_github(text: str) -> Iterator[Issue]:
             state=("cancelled" if STATES.get(reason) == "cancelled" else "done") if closed else "open",
             parent=keys.get(str(parent), f"#{parent}") if parent else None,
             owner=next((owner["login"] for owner in owners if owner.get("login")), None),
-            due=due_date(key, _object(row.get("milestone")).get("due_on")),
+            due=due_date(key, milestone.get("due_on") or milestone.get("dueOn")),
             points=story_points(key, named["points"]) if "points" in named else stated.points,
             priority=priority_name(named.get("priority") or stated.priority),
             labels=tuple(
@@ -201,12 +206,12 @@ def _read_github(text: str) -> Iterator[Issue]:
                 if not levels[label] and label.partition(":")[0].lower() not in ("priority", "points")
             ),
             depends_on=tuple(keys.get(number, f"#{number}") for number in dict.fromkeys(waits)),
-            acceptance=_acceptance(body.partition(_MARK)[2] or body),
+            acceptance=criteria(body.partition(_MARK)[2] or body),
         )
 
 
 def _github_key(row: dict[str, Any]) -> str:
-    key = row.get("html_url") or row.get("node_id") or row.get("id")
+    key = row.get("html_url") or row.get("node_id") or row.get("id") or row.get("url")
     if not key or "number" not in row:
         raise UsageError(
             "an issue has no `number`, or neither `html_url` nor `id`: this is not what GitHub returns"

@@ -6,12 +6,14 @@ Does not belong here: the JSON of Jira and GitHub (`issue_formats`), what become
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from qflow_dagster.errors import UsageError
+from qflow_dagster.execution import jira_text, text_fields
 from qflow_dagster.safety.display import is_formula
 
 ISSUE_STATES = ("open", "in_progress", "done", "cancelled")
@@ -24,7 +26,9 @@ COLUMNS = (
 _HEADINGS = {
     "issue key": "id", "key": "id", "issue type": "level", "type": "level", "summary": "title", "name": "title",
     "status": "state", "assignee": "owner", "due date": "due", "story points": "points", "parent key": "parent",
-    "depends on": "depends_on", "acceptance criteria": "acceptance",
+    "depends on": "depends_on", "acceptance criteria": "acceptance", "issue id": "number",
+    "custom field (story points)": "points", "custom field (story point estimate)": "points",
+    "custom field (epic link)": "parent", "inward issue link (blocks)": "depends_on",
 }  # fmt: skip
 LEVELS = {
     "theme": "theme", "initiative": "theme", "epic": "epic", "capability": "capability", "feature": "feature",
@@ -35,11 +39,16 @@ STATES = {
     "in progress": "in_progress", "indeterminate": "in_progress", "in review": "in_progress",
     "done": "done", "closed": "done", "resolved": "done", "completed": "done",
     "cancelled": "cancelled", "canceled": "cancelled", "not_planned": "cancelled", "duplicate": "cancelled",
+    "selected for development": "open", "ready": "open", "blocked": "in_progress", "in development": "in_progress",
+    "in testing": "in_progress", "in qa": "in_progress", "code review": "in_progress",
     "won't do": "cancelled", "won't fix": "cancelled", "wont do": "cancelled", "declined": "cancelled",
     "active": "open", "ideation": "open", "analysis": "open", "analyzing": "open",
     "implementation": "in_progress", "implementing": "in_progress", "validating": "in_progress",
 }  # fmt: skip
+# The day that days without a year in a text would be counted from; no such day is read of an issue.
+NO_DAY = date(2000, 1, 1)
 # Priorities of older Jira projects.
+_JIRA_DAY = re.compile(r"\d{1,2}/[A-Z][a-z]{2}/\d{2}(?= |$)")
 _PRIORITIES = {"blocker": "critical", "major": "high", "minor": "low", "trivial": "lowest"}
 
 
@@ -79,6 +88,11 @@ def new_issue(key: str, title: object, **values: Any) -> Issue:
     return Issue(key=key, title=name[:MAX_TITLE], **values)
 
 
+def criteria(description: str) -> tuple[str, ...]:
+    """Return the acceptance criteria that a description states."""
+    return tuple(text_fields.read(jira_text.without_wiki_markup(description), NO_DAY).acceptance)
+
+
 def state_named(key: str, value: object) -> str:
     """Return the state that a name means.
 
@@ -99,8 +113,11 @@ def due_date(key: str, value: object) -> date | None:
     """
     if not value:
         return None
+    day = str(value).strip()
     try:
-        return date.fromisoformat(str(value).strip()[:10])
+        # Jira's CSV has 31/Dec/26 12:00 AM.
+        english = _JIRA_DAY.match(day)
+        return datetime.strptime(english[0], "%d/%b/%y").date() if english else date.fromisoformat(day[:10])
     except ValueError:
         raise UsageError(f"{key}: the due date {str(value)!r} is not written as 2026-12-31") from None
 
@@ -138,6 +155,7 @@ def read_csv(text: str) -> Iterator[Issue]:
         raise UsageError(f"the file is not CSV: line {rows.line_num}: {error}") from None
     if "title" not in headings:
         raise UsageError(f"the first line has no column `title`; columns: {', '.join(COLUMNS)}")
+    keys = dict(_keys_of_numbers(headings, table))
     for number, cells in enumerate(table, 2):
         if not any(cells):
             continue
@@ -148,6 +166,8 @@ def read_csv(text: str) -> Iterator[Issue]:
                 row.setdefault(heading, []).append(_plain(cell))
         values = {name: (parts[0] if (parts := row.get(name)) else "") for name in COLUMNS}
         key = values["id"] or values["title"] or f"line {number}"
+        category = (row.get("status category") or [""])[0].lower()
+        level = values["level"].lower()
         lists = {
             name: tuple(
                 part.strip()
@@ -157,19 +177,35 @@ def read_csv(text: str) -> Iterator[Issue]:
             )
             for name in ("labels", "depends_on", "acceptance")
         }
+        if "acceptance" not in headings:
+            lists["acceptance"] = criteria(values["description"])
+        if level == "bug" and "bug" not in lists["labels"]:
+            lists["labels"] = (*lists["labels"], "bug")
+        state = values["state"].lower()
+        if STATES.get(state) == "done":
+            resolution = (row.get("resolution") or [""])[0].lower()
+            state = "cancelled" if STATES.get(resolution) == "cancelled" else state
         yield new_issue(
             key,
             values["title"],
-            level=LEVELS.get(values["level"].lower(), "story"),
+            level=LEVELS.get(level, "story"),
             description=values["description"],
-            state=state_named(key, values["state"]),
-            parent=values["parent"] or None,
+            state=state_named(key, category if category in STATES and state not in STATES else state),
+            # Jira's column Parent has numbers.
+            parent=keys.get(values["parent"], values["parent"]) or None,
             owner=values["owner"] or None,
             due=due_date(key, values["due"]),
             points=story_points(key, values["points"]),
             priority=priority_name(values["priority"]),
             **lists,
         )
+
+
+def _keys_of_numbers(headings: Sequence[str], table: Sequence[Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """Yield the number and the key of each issue, where a file has both."""
+    if "number" in headings and "id" in headings:
+        number, key = headings.index("number"), headings.index("id")
+        yield from ((cells[number], cells[key]) for cells in table if len(cells) > max(number, key))
 
 
 def _heading(name: str) -> str:

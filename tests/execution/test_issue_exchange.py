@@ -147,6 +147,100 @@ def test_issues_of_jira_and_github_are_read() -> None:
     assert lazily.acceptance == ("start below 100 ms",)
 
 
+# What Jira exports as CSV: repeated headings, parents by number, statuses of a project's own, dates of its own.
+JIRA_CSV = """\
+Summary,Issue key,Issue id,Issue Type,Status,Status Category,Priority,Resolution,Assignee,Due date,Labels,Labels,\
+Inward issue link (Blocks),Custom field (Story Points),Custom field (Epic Link),Parent,Parent key,Description
+Checkout,SHOP-1,10001,Epic,To Do,To Do,High,,,,,,,,,,,
+Pay by card,SHOP-2,10002,Story,Peer check,In Progress,Highest,,ana,30/Sep/26 12:00 AM,payment,backend,SHOP-3,5.0,,10001,,
+Token expires,SHOP-3,10003,Bug,Selected for Development,To Do,Low,,,11/May/24,,,,,SHOP-1,,,"h3. Acceptance criteria
+* it is renewed"
+Old idea,SHOP-4,10004,Story,Closed,Done,Low,Won't Do,,,,,,,,10001,SHOP-1,
+"""
+
+
+def test_jiras_csv_is_read_as_jira_writes_it() -> None:
+    [epic, card, token, idea] = issue_formats.read(JIRA_CSV, "csv")
+    assert (epic.key, epic.level, epic.parent) == ("SHOP-1", "epic", None)
+    assert (card.state, card.parent, card.points, card.due) == ("in_progress", "SHOP-1", 5, date(2026, 9, 30))
+    assert (card.labels, card.depends_on, card.owner) == (("payment", "backend"), ("SHOP-3",), "ana")
+    assert (token.state, token.parent, token.labels, token.due) == (
+        "open",
+        "SHOP-1",
+        ("bug",),
+        date(2024, 5, 11),
+    )
+    assert token.acceptance == ("it is renewed",)
+    assert (idea.state, idea.parent) == ("cancelled", "SHOP-1")
+
+
+def adf(*content: dict) -> dict:
+    return {"type": "doc", "version": 1, "content": list(content)}
+
+
+def test_fields_of_jira_are_known_by_name_and_documents_keep_lists_boxes_and_code() -> None:
+    def paragraph(*inline: dict) -> dict:
+        return {"type": "paragraph", "content": list(inline)}
+
+    fields = {
+        "summary": "Bulk edit",
+        "issuetype": {"name": "Story"},
+        "status": {"name": "Backlog", "statusCategory": {"key": "undefined"}},
+        "customfield_10026": 8.0,
+        "customfield_10016": None,
+        "customfield_10014": "SHOP-1",
+        "description": adf(
+            paragraph(
+                {"type": "text", "text": "Ask "},
+                {"type": "mention", "attrs": {"id": "5b", "text": "@Ada"}},
+                {"type": "hardBreak"},
+                {"type": "inlineCard", "attrs": {"url": "https://example.org/d"}},
+            ),
+            {"type": "codeBlock", "content": [{"type": "text", "text": "- [ ] no criterion"}]},
+            {
+                "type": "taskList",
+                "content": [
+                    {
+                        "type": "taskItem",
+                        "attrs": {"state": "TODO"},
+                        "content": [{"type": "text", "text": "500 rows"}],
+                    },
+                    {
+                        "type": "taskItem",
+                        "attrs": {"state": "DONE"},
+                        "content": [{"type": "text", "text": "undo"}],
+                    },
+                ],
+            },
+        ),
+    }
+    page = {"names": {"customfield_10026": "Story Points"}, "issues": [{"key": "SHOP-9", "fields": fields}]}
+    [issue] = issue_formats.read(json.dumps(page), "jira")
+    assert (issue.state, issue.points, issue.parent) == ("open", 8, "SHOP-1")
+    assert issue.acceptance == ("500 rows", "undo")
+    assert issue.description.startswith("Ask @Ada\nhttps://example.org/d\n```\n- [ ] no criterion\n```")
+
+
+def test_pages_of_gh_and_what_it_prints_as_json_are_read() -> None:
+    pages = [[GITHUB[0]], [GITHUB[2]]]
+    assert [issue.title for issue in issue_formats.read(json.dumps(pages), "github")] == [
+        "Plugins",
+        "List plugins",
+    ]
+    row = {
+        "number": 3,
+        "url": "https://github.com/o/r/issues/3",
+        "title": "Cache",
+        "body": "Slow.\r\n\r\n- [ ] below 10 ms\r\n",
+        "state": "CLOSED",
+        "stateReason": "NOT_PLANNED",
+        "milestone": {"title": "v2", "dueOn": "2030-01-31T00:00:00Z"},
+    }
+    [issue] = issue_formats.read(json.dumps([row]), "github")
+    assert (issue.key, issue.state, issue.due) == (row["url"], "cancelled", date(2030, 1, 31))
+    assert (issue.acceptance, issue.description) == (("below 10 ms",), "Slow.\n\n- [ ] below 10 ms")
+
+
 _text = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs")), min_size=1, max_size=9
 )
