@@ -4,11 +4,14 @@ A fix with a variable that nothing binds would silently put nothing in its place
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 # `$$$NAME` stands for any number of nodes, `$NAME` for one. A name that begins with _ captures nothing.
 VARIABLE = re.compile(r"\$\$\$([A-Z_][A-Z0-9_]*)|\$([A-Z_][A-Z0-9_]*)")
+# In a fix, `$$$` without a name would stand as it is.
+_IN_TEMPLATE = re.compile(rf"{VARIABLE.pattern}|\$\$\$")
+_PLACE = re.compile(rf"(?:{VARIABLE.pattern}|\$\$\$)+")
 PLACEHOLDER = re.compile(r"\{([A-Z_][A-Z0-9_]*)\}")
 # Values of these keys are no patterns, or bind nothing outside themselves.
 _NO_PATTERNS = frozenset({"regex", "kind", "field", "selector", "stopBy", "not", "matches", "nthChild"})
@@ -24,10 +27,25 @@ def bound(matcher: Mapping[str, Any]) -> list[str]:
     return [*(name for part in patterns for name in _in_patterns(part)), *(f"${name}" for name in transform)]
 
 
-def unbound(template: str, matcher: Mapping[str, Any]) -> list[tuple[int, str]]:
-    """Return (offset, variable) of each variable in a template that the matcher does not bind."""
-    names = set(bound(matcher))
-    return [(found.start(), found[0]) for found in VARIABLE.finditer(template) if found[0] not in names]
+def unbound(template: str, matcher: Mapping[str, Any]) -> list[tuple[int, str, str]]:
+    """Return (offset, variable, reason) of each place in a template that a match could leave empty.
+
+    Of variables side by side (`$A$B`) every alternative of the matcher has to bind one.
+    """
+    names = {name for name in bound(matcher) if not name.lstrip("$").startswith("_")}
+    always = {f"${name}" for name in matcher.get("transform") or {}}
+    parts = [matcher.get("rule"), matcher.get("constraints"), matcher.get("utils")]
+    problems = []
+    for place in _PLACE.finditer(template):
+        variables = [found[0] for found in _IN_TEMPLATE.finditer(place[0])]
+        for name in variables:
+            if name not in names | always:
+                captures = name.lstrip("$") and not name.lstrip("$").startswith("_")
+                reason = "the matcher does not bind" if captures else "captures nothing"
+                problems.append((place.start() + place[0].index(name), name, reason))
+        if not (always.intersection(variables) or any(_binds_one(part, variables) for part in parts)):
+            problems.append((place.start(), place[0], "not every alternative of the matcher binds"))
+    return problems
 
 
 def unbound_message(template: str, matcher: Mapping[str, Any]) -> str | None:
@@ -35,16 +53,20 @@ def unbound_message(template: str, matcher: Mapping[str, Any]) -> str | None:
     problems = unbound(template, matcher)
     if not problems:
         return None
-    offset, name = problems[0]
+    offset, name, reason = problems[0]
     line, column = template.count("\n", 0, offset) + 1, offset - template.rfind("\n", 0, offset)
     names = sorted(set(bound(matcher)))
     bare = name.lstrip("$")
     similar = [
-        other for other in names if other.lstrip("$").startswith(bare) or bare.startswith(other.lstrip("$"))
+        other
+        for other in names
+        if bare
+        and other != name
+        and (other.lstrip("$").startswith(bare) or bare.startswith(other.lstrip("$")))
     ]
     hint = f"; is {similar[0]} meant?" if similar else ""
     return (
-        f"line {line}, column {column} of the fix has {name}, which the matcher does not bind "
+        f"line {line}, column {column} of the fix has {name}, which {reason} "
         f"(it binds {', '.join(names) or 'nothing'}){hint}"
     )
 
@@ -79,6 +101,21 @@ def _in_patterns(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _in_patterns(item)
+
+
+def _binds_one(value: Any, names: Sequence[str]) -> bool:
+    """Return whether every match of a part of a matcher binds one of these variables."""
+    if isinstance(value, Mapping):
+        return any(
+            all(_binds_one(alternative, names) for alternative in item)
+            if key == "any" and isinstance(item, list | tuple)
+            else _binds_one(item, names)
+            for key, item in value.items()
+            if key not in _NO_PATTERNS
+        )
+    if isinstance(value, list | tuple):
+        return any(_binds_one(item, names) for item in value)
+    return any(name in names for name in _in_patterns(value))
 
 
 def _strings(value: Any) -> Iterator[str]:

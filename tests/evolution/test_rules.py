@@ -82,6 +82,25 @@ rules:
         ("fix: bar($A)", "fix: bar($B)", ":11:10", "has $B, which the matcher does not bind (it binds $A)"),
         ("fix: bar($A)", "fix: bar($$$A)", ":11:10", "line 1, column 5 of the fix has $$$A"),
         ("pattern: foo($A)", "not: {pattern: foo($A)}", ":11:10", "(it binds nothing)"),
+        # What is not captured, and what only one of two alternatives captures, would be erased as well.
+        (
+            "foo($A)}}}\n    fix: bar($A)",
+            "foo($_A)}}}\n    fix: bar($_A)",
+            ":11:10",
+            "$_A, which captures nothing",
+        ),
+        (
+            "foo($A)}}}\n    fix: bar($A)",
+            "foo($$$)}}}\n    fix: bar($$$)",
+            ":11:10",
+            "$$$, which captures nothing",
+        ),
+        (
+            "{pattern: foo($A)}",
+            "{any: [{pattern: foo($A)}, {pattern: foo()}]}",
+            ":11:10",
+            "$A, which not every alternative of the matcher binds",
+        ),
     ],
 )
 def test_a_wrong_pack_is_refused_with_file_line_and_column(
