@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 from rich.console import Console
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
 from qflow_dagster.evolution import findings, rule_engine
@@ -58,11 +58,25 @@ def compare(engine: Engine, snapshot: Snapshot, lead: list[list[str]], never: re
             console.print(f"{mark:>6}  {item['title']}", markup=False)
             for line in next_work.reasoning(connection, item["id"]):
                 console.print(f"          {line}", markup=False)
+        for missed in [path for path in named if path not in [item["path"] for item in items]]:
+            console.print(f"missed  {missed}: {_place(connection, snapshot, missed)}", markup=False)
     paths = [item["path"] or "" for item in items]
     agreed = len(set(named) & set(paths))
     first = "named by the lead" if paths[:1] and paths[0] in named else "not named by the lead"
     wrong = sum(bool(never.search(path)) for path in paths)
     return f"{agreed} of {len(named)} agree; the first is {first}; {wrong} of {len(paths)} that no lead would name"
+
+
+def _place(connection: Connection, snapshot: Snapshot, path: str) -> str:
+    """Return where the feature of a file is in the plan, and what its score is made of."""
+    ids = next_work.get_next_work(
+        connection, actor="benchmark", repository_id=snapshot.repository_id, limit=10_000, claim=False
+    )
+    for place, id_ in enumerate(ids, 1):
+        item = work_items.show(connection, id_)
+        if item["path"] == path:
+            return f"place {place}; {next_work.reasoning(connection, id_)[1]}"
+    return "no finding, so no item"
 
 
 def main() -> None:

@@ -177,7 +177,8 @@ def _rank(category: str) -> int:
 def _set_inputs(items: Sequence[PlannedFeature] | Sequence[PlannedStory]) -> None:
     """Give items their inputs: each measure relative to the smallest one of all."""
     for name in wsjf.NAMES:
-        column: list[Input | None] = wsjf.relative([item.measures[name] for item in items])
+        measures = [item.measures[name] for item in items]
+        column: list[Input | None] = wsjf.relative(wsjf.sliced(measures) if name == "job_size" else measures)
         for item, value in zip(items, column, strict=True):
             if value is not None:
                 item.inputs[name] = value.as_json()

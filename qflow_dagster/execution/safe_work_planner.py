@@ -60,6 +60,7 @@ def plan(connection: Connection, snapshot: Snapshot) -> PlanResult:
     items, created = _create_hierarchy(connection, snapshot, features)
     done = _finish_obsolete(connection, snapshot, set(items))
     ranked = _update(connection, items)
+    _relate_texts(connection, snapshot.repository_id)
     inherit(connection, snapshot.repository_id)
     counted = connection.execute(
         text("""
@@ -258,6 +259,31 @@ def rank(connection: Connection, ids: Sequence[UUID]) -> int:
             {"ids": [id_ for id_, _ in changed], "scores": [score for _, score in changed]},
         )
     return len(changed)
+
+
+def rank_texts(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Compute the scores of items that texts state, whose inputs are relative to those of the plan they belong to."""
+    query = (
+        select(table.c.repository_id).where(table.c.id == any_(literal(list(ids), ARRAY(Uuid)))).distinct()
+    )
+    for repository_id in connection.scalars(query).all():
+        _relate_texts(connection, repository_id)
+    rank(connection, ids)
+
+
+def _relate_texts(connection: Connection, repository_id: int | None) -> None:
+    """Make the inputs that texts state relative to the smallest of the plan: of a repository, or of what has none."""
+    query = text("""
+        SELECT i.id, i.inputs FROM work_items i JOIN workflows w ON w.id = i.id
+        WHERE w.finished_at IS NULL AND i.inputs <> '{}' AND i.repository_id IS NOT DISTINCT FROM :id ORDER BY i.id
+    """)
+    rows = connection.execute(query, {"id": repository_id}).all()
+    changes = wsjf.relative_texts([row.inputs for row in rows])
+    changed = [(row.id, change) for row, change in zip(rows, changes, strict=True) if change]
+    for id_, change in changed:
+        merged = table.c.inputs.concat(change)
+        connection.execute(update(table).where(table.c.id == id_).values(inputs=merged))
+    rank(connection, [id_ for id_, _ in changed])
 
 
 def inherit(connection: Connection, repository_id: int | None = None) -> None:

@@ -46,7 +46,7 @@ class Input:
     """One input of the score: its value, its source, and the formula."""
 
     value: int
-    # `derived`, or the name of the person who stated it.
+    # `derived`, `text`, or the name of the person who stated it.
     source: str
     formula: str
 
@@ -94,7 +94,9 @@ def explain(
 def _describe(score_input: Mapping[str, Any] | None) -> str:
     if score_input is None:
         return "missing"
-    return f"{score_input['value']}  ({score_input['source']}: {score_input['formula']})"
+    stated_value = score_input.get("stated", score_input["value"])
+    as_stated = "" if stated_value == score_input["value"] else ", relative to the smallest of the plan"
+    return f"{score_input['value']}  ({score_input['source']}: {score_input['formula']}{as_stated})"
 
 
 def business_value(heat: float | None, severity: str, recent_errors: int = 0) -> Measure | None:
@@ -150,8 +152,7 @@ def risk_reduction(severity: str, bug_fixes: int | None, bus_factor: int | None)
 def job_size(locations: int, lines: int | None, fixable: bool) -> Measure | None:
     """Return the size by the number of locations, the lines of the functions around them, and whether a fix exists.
 
-    Review, tests and release cost 1 however small the change is. Locations and lines count by their doublings: of a
-    large job a lead takes a slice.
+    Review, tests and release cost 1 however small the change is. Locations and lines count by their doublings.
     """
     if lines is None:
         return None
@@ -162,6 +163,20 @@ def job_size(locations: int, lines: int | None, fixable: bool) -> Measure | None
         effort,
         f"1 + log2({locations} locations + 1) + {fix} x log2(1 + {lines} lines to read / {LINES_PER_HOUR})",
     )
+
+
+def sliced(column: Sequence[Measure | None]) -> list[Measure | None]:
+    """Return job sizes that are at most their median: of a larger job, a slice as large as the usual job is next."""
+    values = sorted(measure.value for measure in column if measure is not None)
+    if not values:
+        return list(column)
+    usual = values[len(values) // 2]
+    return [
+        measure
+        if measure is None or measure.value <= usual
+        else Measure(usual, f"a slice as large as the usual job, of {measure.formula} = {measure.value:.1f}")
+        for measure in column
+    ]
 
 
 def relative(column: Sequence[Measure | None]) -> list[Input | None]:
@@ -189,6 +204,25 @@ def relative(column: Sequence[Measure | None]) -> list[Input | None]:
         formula = f"{measure.formula} = {measure.value:.1f}, {place}"
         inputs.append(Input(value, "derived", formula))
     return inputs
+
+
+def relative_texts(rows: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Return what changes in the inputs of items of one plan, so that those that texts state are relative, too.
+
+    What a text stated is kept (`stated`). The smallest input of a column is 1: of a plan with derived inputs it is so
+    already, and of one that texts alone make up, the others are times the smallest.
+    """
+    changes: list[dict[str, Any]] = [{} for _ in rows]
+    for name in NAMES:
+        column = [row[name].get("stated", row[name]["value"]) if name in row else None for row in rows]
+        smallest = min((value for value in column if value is not None), default=1)
+        for row, value, change in zip(rows, column, changes, strict=True):
+            if value is None or row[name]["source"] != "text":
+                continue
+            relative_value = _nearest(value / smallest)
+            if relative_value != row[name]["value"]:
+                change[name] = {**row[name], "stated": value, "value": relative_value}
+    return changes
 
 
 def _nearest(ratio: float) -> int:

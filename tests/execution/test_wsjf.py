@@ -111,6 +111,34 @@ def test_a_wide_column_is_spread_so_that_its_largest_differ() -> None:
     assert [one.value for one in wsjf.relative(column) if one] == [1, 8, 20]
 
 
+def test_what_texts_state_is_relative_to_the_smallest_of_their_plan() -> None:
+    def inputs(priority: str | None, points: int) -> dict[str, dict]:
+        return {
+            name: one.as_json() for name, one in wsjf.of_text(priority, None, points, "story", False).items()
+        }
+
+    rows = [inputs(None, 3), inputs("critical", 13)]
+    for _ in range(2):
+        for row, change in zip(rows, wsjf.relative_texts(rows), strict=True):
+            row.update(change)
+    for name in wsjf.NAMES:
+        assert min(row[name]["value"] for row in rows) == 1
+    assert (rows[1]["business_value"]["value"], rows[1]["job_size"]["value"]) == (8, 5)
+    assert "priority critical, relative to the smallest of the plan" in wsjf.explain(rows[1], 2.0)[0]
+    # Beside derived inputs, whose smallest is 1, they are what the text states.
+    derived = {name: {"value": 1, "source": "derived", "formula": "f"} for name in wsjf.NAMES}
+    for row, change in zip(rows, wsjf.relative_texts([*rows, derived]), strict=False):
+        row.update(change)
+    assert (rows[1]["business_value"]["value"], rows[1]["job_size"]["value"]) == (20, 13)
+
+
+def test_of_a_large_job_a_slice_as_large_as_the_usual_job_counts() -> None:
+    column = [wsjf.Measure(value, "f") for value in (2.0, 4.0, 40.0)]
+    assert [one.value for one in wsjf.sliced([*column, None]) if one] == [2.0, 4.0, 4.0]
+    assert "a slice as large as the usual job, of f = 40.0" in str(wsjf.sliced(column)[2])
+    assert wsjf.sliced([None]) == [None]
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("job_size", 4), ("risk_reduction", 10), ("joy", 1), ("job_size", 0)]
 )
