@@ -21,6 +21,7 @@ from qflow_dagster.cli.output import (
     print_json,
     print_rows,
     print_text,
+    write_file,
 )
 from qflow_dagster.cli.request_view import print_approval
 from qflow_dagster.database import ready_engine
@@ -286,7 +287,7 @@ def export(
         print_text(output_text)
     else:
         try:
-            output.write_text(output_text, encoding="utf-8")
+            write_file(output, output_text)
         except OSError as error:
             raise UsageError(f"{output} cannot be written: {error.strerror}") from None
     if problems := [row["problem"] for row in rows if "problem" in row]:

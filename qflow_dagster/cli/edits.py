@@ -27,6 +27,7 @@ from qflow_dagster.cli.output import (
     print_fields,
     print_json,
     print_rows,
+    write_file,
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.ingestion import repositories
@@ -190,4 +191,4 @@ def export(
     if output is None:
         print_exactly(mail)
     else:
-        output.write_bytes(mail)
+        write_file(output, mail)

@@ -17,6 +17,7 @@ from qflow_dagster.cli.output import (
     print_fields,
     print_json,
     print_rows,
+    write_file,
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
@@ -171,7 +172,7 @@ def export(
     if output is None:
         print_json(log)
         return
-    output.write_text(json.dumps(log, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    write_file(output, json.dumps(log, ensure_ascii=False, indent=2) + "\n")
     console.print(f"{sum(len(run['results']) for run in log['runs']):,} findings in {output}")
 
 

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -62,6 +63,18 @@ console = SafeConsole()
 messages = SafeConsole(stderr=True, soft_wrap=True)
 if not console.is_terminal and "COLUMNS" not in os.environ:
     console.width = PIPE_WIDTH
+
+
+def write_file(file: Path, content: str | bytes) -> None:
+    """Write a result to a file that a person names.
+
+    Raises:
+        UsageError: it cannot be written there.
+    """
+    try:
+        file.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}; give another path") from None
 
 
 def actor_name(requested_name: str | None) -> str:

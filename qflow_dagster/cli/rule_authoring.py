@@ -8,7 +8,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from qflow_dagster.cli.output import JsonFlag, Limit, check_choice, console, print_json
+from qflow_dagster.cli.output import JsonFlag, Limit, check_choice, console, print_json, write_file
 from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.rules import Category, Severity, read_pack
@@ -75,7 +75,7 @@ def new(
         bad=f"old_call(1){end}",
         good=f"new_call(1){end}",
     )
-    file.write_text(content, encoding="utf-8")
+    write_file(file, content)
     try:
         read_pack(file)
     except UsageError:

@@ -15,6 +15,7 @@ from qflow_dagster.cli.output import (
     print_fields,
     print_json,
     print_rows,
+    write_file,
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError, UsageError
@@ -132,7 +133,7 @@ def history(
             for event in rule_set.events(connection, lifecycle.id)
         ]
     if svg is not None:
-        svg.write_text(pictures.of_rule(id_, confidence_rows, outcome_rows, limits), encoding="utf-8")
+        write_file(svg, pictures.of_rule(id_, confidence_rows, outcome_rows, limits))
         console.print(f"wrote {svg}")
         return
     if json:

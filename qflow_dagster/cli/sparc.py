@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.markdown import Markdown
 
-from qflow_dagster.agents import sparc_changes
+from qflow_dagster.agents import sparc_changes, sparc_drafts
 from qflow_dagster.cli.output import (
     As,
     JsonFlag,
@@ -130,8 +130,21 @@ def show(
 
 
 @app.command()
-def strategies(json: JsonFlag = False) -> None:
+def strategies(
+    drafts: Annotated[
+        bool, typer.Option(help="List what models drafted, and which gates refused it.")
+    ] = False,
+    json: JsonFlag = False,
+) -> None:
     """List the strategies and their results."""
+    if drafts:
+        with ready_engine().connect() as connection:
+            drafted = sparc_drafts.statistics(connection)
+        if json:
+            print_json(drafted)
+        else:
+            print_rows(drafted, empty="No model has drafted anything.")
+        return
     with ready_engine().connect() as connection:
         by_name = {row["strategy"]: row for row in sparc_strategies.statistics(connection)}
     rows = [

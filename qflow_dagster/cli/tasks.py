@@ -19,6 +19,7 @@ from qflow_dagster.cli.output import (
     print_json,
     print_rows,
     worker_name,
+    write_file,
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
@@ -136,7 +137,7 @@ def graph(
     with ready_engine().connect() as connection:
         graph_row = task_records.show(connection, task_records.resolve_id(connection, id_), limit=100_000)
     if svg is not None:
-        svg.write_text(task_pictures.svg(graph_row["tasks"], graph_row["name"]), encoding="utf-8")
+        write_file(svg, task_pictures.svg(graph_row["tasks"], graph_row["name"]))
         console.print(f"wrote {svg}")
         return
     for number, layer in enumerate(task_pictures.layers(graph_row["tasks"])):

@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from qflow_dagster.cli.output import As, JsonFlag, actor_name, check_choice, console, print_fields, print_json
+from qflow_dagster.cli.output import (
+    As,
+    JsonFlag,
+    actor_name,
+    check_choice,
+    console,
+    print_fields,
+    print_json,
+    write_file,
+)
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
 from qflow_dagster.execution import issue_exchange, issue_formats, plan_history
@@ -65,7 +74,7 @@ def export(
     with ready_engine().connect() as connection:
         id_ = None if repo is None else repositories.find(connection, repo).id
         issues = issue_exchange.export_issues(connection, format_, repository_id=id_, state=state)
-    _write(file, issue_formats.write(issues, format_))
+    write_file(file, issue_formats.write(issues, format_))
     console.print(f"wrote {len(issues)} items to {file}")
 
 
@@ -86,7 +95,7 @@ def picture(
         else:
             flow = plan_history.flow(connection, id_, days=days)
             svg = pictures.burn_up(flow) if kind == "burn-up" else pictures.cumulative_flow(flow)
-    _write(file, svg)
+    write_file(file, svg)
     console.print(f"wrote {file}")
 
 
@@ -100,13 +109,6 @@ def _format(file: Path, format_: str | None) -> str:
         raise UsageError(f"pass --format jira or --format github: the name {file.name} does not say it")
     check_choice("format", format_, tuple(issue_formats.FORMATS))
     return format_
-
-
-def _write(file: Path, content: str) -> None:
-    try:
-        file.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error}") from None
 
 
 def add_to(app: typer.Typer) -> None:

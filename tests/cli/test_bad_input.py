@@ -63,6 +63,12 @@ def test_a_missing_revision_and_then_a_run_that_simply_works(qflow: Run, home: P
     assert set(result) >= {"commit", "lines", "languages", "hotspots", "runs", "seconds"}
 
 
+def test_a_file_that_cannot_be_written(qflow: Run, home: Path) -> None:
+    file = str(home / "no" / "folder" / "out.csv")
+    for command in (("rules", "new"), ("work", "export"), ("work", "picture", "aging")):
+        refused(qflow(*command, file), 2, file, "cannot be written", "another path")
+
+
 def test_a_filter_that_nothing_can_fit(qflow: Run) -> None:
     for command in (
         "work list --level",
