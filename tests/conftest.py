@@ -19,6 +19,9 @@ from qflow_dagster.database import embedded, engine_for, ensure_database, migrat
 from qflow_dagster.database.revisions import newest_revision
 from tests import databases
 from tests.folders import MEMORY, fastest_folder
+from tests.model_server import model
+
+__all__ = ["model"]
 
 # Calling every changed function hundreds of times is the subject of test_behaviour.py, and a cost everywhere else.
 os.environ.setdefault("QFLOW_GENERATION_BEHAVIOUR_SECONDS", "0")

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, select, text
 
-from qflow_dagster.agents import builtin_agents, self_improvement, sparc_phases, sparc_steps
+from qflow_dagster.agents import builtin_agents, self_improvement, sparc_drafts, sparc_phases, sparc_steps
 from qflow_dagster.agents.tables import suggestions
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.rules import Rule
@@ -317,9 +317,9 @@ def decided(connection: Connection) -> bool:
 
 
 MAKERS: dict[str, Maker] = {
-    "specification": sparc_phases.specification,
-    "pseudocode": sparc_steps.pseudocode,
+    "specification": sparc_drafts.drafted(PHASES[0], sparc_phases.specification),
+    "pseudocode": sparc_drafts.drafted(STEPS, sparc_steps.pseudocode),
     "architecture": sparc_phases.architecture,
-    "refinement": refinement,
+    "refinement": sparc_drafts.kept(refinement),
     "completion": completion,
 }

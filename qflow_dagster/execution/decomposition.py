@@ -1,9 +1,9 @@
 """Split goals into tasks by templates, one per kind of goal.
 
-Belongs here: the templates, and when a goal is small enough for one agent. Does not belong here:
-storing the parts (`task_graph`). The split of a feature into specification, architecture,
-implementation and test by 20, 25, 40 and 15 % of its complexity is that of the original QuantumFlow
-platform.
+Belongs here: the templates, what becomes of a part, and when a goal is small enough for one agent. Does not belong
+here: storing the parts (`task_graph`), parts that a model names (`model_decomposition`). The split of a feature into
+specification, architecture, implementation and test by 20, 25, 40 and 15 % of its complexity is that of the original
+QuantumFlow platform.
 """
 
 from typing import Any, NamedTuple
@@ -54,7 +54,7 @@ TEMPLATES: dict[str, tuple[Part, ...]] = {
 }
 
 
-def parts(task: Task, seen: dict[str, Any]) -> list[Task]:
+def parts(task: Task) -> list[Task]:
     """Return the tasks a goal with a template is split into, each depending on the one before, run by agents.
 
     A goal no more complex than `MAX_ATOMIC_COMPLEXITY` is one task. A part that is still more complex is itself a
@@ -66,53 +66,34 @@ def parts(task: Task, seen: dict[str, Any]) -> list[Task]:
     template = TEMPLATES.get(task.template or "")
     if template is None:
         raise UsageError(f"no template {task.template!r}; there are: {', '.join(TEMPLATES)}")
-    goal = task.title or task.name
-    description = {"goal": goal, "description": task.description, "acceptance": list(task.acceptance)}
     if task.complexity <= MAX_ATOMIC_COMPLEXITY:
         part = template[-2]
-        arguments = {"domain": part.domain, "task": description}
-        return [
-            Task(
-                name="whole",
-                title=goal,
-                role=part.role,
-                adapter="agent",
-                arguments=arguments,
-                complexity=task.complexity,
-            )
-        ]
-    tasks: list[Task] = []
-    for part in template:
-        complexity = max(1.0, round(task.complexity * part.share, 1))
-        before = (tasks[-1].name,) if tasks else ()
-        title = f"{part.instruction}: {goal}"[:500]
-        if complexity > MAX_ATOMIC_COMPLEXITY:
-            tasks.append(
-                Task(
-                    name=part.name,
-                    title=title,
-                    type="goal",
-                    template=task.template,
-                    complexity=complexity,
-                    depends_on=before,
-                    description=task.description,
-                    acceptance=task.acceptance,
-                )
-            )
-            continue
-        arguments = {
-            "domain": part.domain,
-            "task": description | {"part": part.name, "wanted": part.instruction},
-        }
-        tasks.append(
-            Task(
-                name=part.name,
-                title=title,
-                role=part.role,
-                adapter="agent",
-                arguments=arguments,
-                complexity=complexity,
-                depends_on=before,
-            )
-        )
-    return tasks
+        whole = Task(name="whole", title=task.title or task.name, role=part.role, adapter="agent")
+        arguments = {"domain": part.domain, "task": _description(task)}
+        return [whole.model_copy(update={"arguments": arguments, "complexity": task.complexity})]
+    before = [(), *((part.name,) for part in template)]
+    return [task_of(task, part, depends_on) for part, depends_on in zip(template, before, strict=False)]
+
+
+def task_of(goal: Task, part: Part, depends_on: tuple[str, ...]) -> Task:
+    """Return the task of a part: for an agent; a goal again, if it is too complex for one."""
+    complexity = max(1.0, round(goal.complexity * part.share, 1))
+    common: dict[str, Any] = {
+        "name": part.name,
+        "title": f"{part.instruction}: {goal.title or goal.name}"[:500],
+        "complexity": complexity,
+        "depends_on": depends_on,
+    }
+    if complexity > MAX_ATOMIC_COMPLEXITY:
+        shared = {"description": goal.description, "acceptance": goal.acceptance}
+        return Task(type="goal", template=goal.template, **common, **shared)
+    wanted = _description(goal) | {"part": part.name, "wanted": part.instruction}
+    return Task(role=part.role, adapter="agent", arguments={"domain": part.domain, "task": wanted}, **common)
+
+
+def _description(goal: Task) -> dict[str, Any]:
+    return {
+        "goal": goal.title or goal.name,
+        "description": goal.description,
+        "acceptance": list(goal.acceptance),
+    }

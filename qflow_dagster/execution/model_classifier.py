@@ -7,20 +7,16 @@ is data in the prompt, never an instruction. Does not belong here: the confidenc
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Engine, func, select
 
-from qflow_dagster.errors import QflowError
+from qflow_dagster.execution import model_answers
 from qflow_dagster.execution.classifier import MAX_NAME_LENGTH, Analysis, classify
 from qflow_dagster.execution.tables import work_chunks
 from qflow_dagster.execution.work_chunks import similar_items
-from qflow_dagster.infrastructure import language_model
-from qflow_dagster.infrastructure.circuit_breaker import through_breaker
-from qflow_dagster.safety.display import visible_line
-from qflow_dagster.safety.redaction import redact_text
-from qflow_dagster.safety.storable import read_json
+from qflow_dagster.safety.display import is_blank, visible_line
 from qflow_dagster.settings import settings
 
 INSTRUCTIONS = (
@@ -60,19 +56,12 @@ def classify_by_model(engine: Engine, request: str) -> Analysis:
         items = similar_items(connection, request)
         spent = connection.scalar(_SPENT) or 0.0
     by_cues = classify(request, items)
-    usage: dict[str, Any] = {}
-    try:
-        if not language_model.configured():
-            raise QflowError("no model is configured")
-        if redact_text(request) != request:
-            raise QflowError("it may contain secrets, so it is not sent to a model")
-        if spent >= settings().model.budget:
-            raise QflowError(f"the day's budget of {settings().model.budget} is spent")
-        with through_breaker(engine, "classifier.language-model"):
-            reply, usage = language_model.complete(INSTRUCTIONS, f"<text>\n{request}\n</text>")
-        answer = _read(reply)
-    except QflowError as error:
-        return replace(by_cues, reasons=[*by_cues.reasons, f"by cue words: {error}"], usage=usage)
+    question = f"<text>\n{request}\n</text>"
+    answer, problem, usage = model_answers.ask(
+        engine, "classifier.language-model", _Answer, INSTRUCTIONS, question, spent=spent
+    )
+    if answer is None:
+        return replace(by_cues, reasons=[*by_cues.reasons, f"by cue words: {problem}"], usage=usage)
     # An action on an item needs the item, which only titles can say.
     action = answer.action if answer.action in ("create", "question") or by_cues.about else "question"
     return replace(
@@ -80,21 +69,14 @@ def classify_by_model(engine: Engine, request: str) -> Analysis:
         level=answer.level if action == "create" else by_cues.level,
         action=action,
         kind=answer.kind if answer.level == "epic" else None,
-        name=visible_line(" ".join(answer.name.split()), MAX_NAME_LENGTH),
+        name=by_cues.name
+        if is_blank(answer.name)
+        else visible_line(" ".join(answer.name.split()), MAX_NAME_LENGTH),
         acceptance=list(answer.acceptance) or by_cues.acceptance,
         confidence=0.3 if action == "question" else CONFIDENCE,
         reasons=[f"{settings().model.name} says so"],
         depends_on=list(dict.fromkeys([*by_cues.depends_on, *answer.depends_on])),
         about=[] if action == "create" else by_cues.about,
-        by=f"model {settings().model.name}",
+        by=model_answers.name(),
         usage=usage,
     )
-
-
-def _read(reply: str) -> _Answer:
-    # Models surround the JSON with text.
-    start, end = reply.find("{"), reply.rfind("}")
-    try:
-        return _Answer.model_validate(read_json(reply[start : end + 1] if 0 <= start < end else reply))
-    except (ValueError, ValidationError):
-        raise QflowError("the model's answer is not a valid classification") from None

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, func, select, text
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.execution.tables import sparc_goals
+from qflow_dagster.infrastructure import language_model
 
 # Uses from which the evidence of one kind of goal in one language suffices.
 MIN_EVIDENCE = 5
@@ -34,6 +35,8 @@ class Strategy(NamedTuple):
     languages: Sequence[str] = ()
     # The generators it calls first, where they can do the step and have not tried; empty means all.
     generators: Sequence[str] = ()
+    # Whether a model drafts the specification and the steps, and is asked first for changes.
+    model_drafts: bool = False
 
 
 STRATEGIES = (
@@ -59,6 +62,14 @@ STRATEGIES = (
             ),
         )
     ),
+    Strategy(
+        "model-drafted",
+        "A model drafts what must stay and the order of the steps, and makes changes first.",
+        "all",
+        "high",
+        generators=("language-model",),
+        model_drafts=True,
+    ),
 )
 
 
@@ -73,11 +84,13 @@ class Evidence(NamedTuple):
 
 
 def matching(goal_type: str, language: str) -> list[Strategy]:
-    """Return the strategies for goals of that kind, in that language."""
+    """Return the strategies for goals of that kind, in that language; those of a model only if there is one."""
     return [
         strategy
         for strategy in STRATEGIES
-        if goal_type in strategy.goal_types and (not strategy.languages or language in strategy.languages)
+        if goal_type in strategy.goal_types
+        and (not strategy.languages or language in strategy.languages)
+        and (not strategy.model_drafts or language_model.configured())
     ]
 
 

@@ -184,8 +184,9 @@ def split(
     *,
     actor: str,
     elements: Sequence[Any] | None = None,
+    data: dict[str, Any] | None = None,
 ) -> None:
-    """Make a running task wait for these parts instead of being run itself.
+    """Make a running task wait for these parts instead of being run itself; `data` is kept in its history.
 
     Raises:
         UsageError: more than `MAX_DEPTH` levels.
@@ -195,7 +196,7 @@ def split(
         raise UsageError(
             f"a task at depth {depth} cannot be split again: at most {MAX_DEPTH} levels are allowed"
         )
-    await_children(connection, held, actor=actor)
+    transition(connection, [held], "waiting", actor=actor, data=data)
     create_tasks(connection, graph_id, held.id, parts, depth=depth + 1, actor=actor, elements=elements)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from qflow_dagster.database.locks import lock_name
 from qflow_dagster.database.refusals import is_refusal
 from qflow_dagster.errors import QflowError
-from qflow_dagster.execution import decomposition, references, task_adapters, task_graph
+from qflow_dagster.execution import model_decomposition, references, task_adapters, task_graph
 from qflow_dagster.execution.tables import task_graphs, tasks
 from qflow_dagster.execution.task_adapters import Adapters, Call, ExternalAdapter, TaskFailedError
 from qflow_dagster.execution.task_definitions import INPUT, OF_ELEMENTS, Task, check_tasks
@@ -237,7 +238,8 @@ def _begin(
             _finalize(engine, [held])
             return total._replace(skipped=total.skipped + 1)
         if task.map is not None or not task.adapter:
-            if parts := _parts(held, adapters):
+            parts, decomposed = _parts(engine, held, adapters)
+            if parts:
                 in_flight.remove(held)
                 with engine.begin() as connection:
                     task_graph.split(
@@ -248,6 +250,7 @@ def _begin(
                         [part for part, _ in parts],
                         actor=worker,
                         elements=[element for _, element in parts] if task.map is not None else None,
+                        data={"decomposition": decomposed} if decomposed else None,
                     )
                 return total._replace(split=total.split + 1)
             held.outcome = []
@@ -276,13 +279,17 @@ def _begin(
     return total
 
 
-def _parts(held: Held, adapters: Adapters) -> list[tuple[Task, Any]]:
-    """Return the parts a task is split into, each with its element: per array element, its own, or its template's."""
+def _parts(engine: Engine, held: Held, adapters: Adapters) -> tuple[list[tuple[Task, Any]], Any]:
+    """Return the parts of a task, each with its array element or None, and how a goal was decomposed into them."""
     task = held.task
     if task.map is None:
-        parts = list(task.tasks) or decomposition.parts(task, held.inputs)
-        check_tasks(parts, adapters, depth=held.depth + 1)
-        return [(part, None) for part in parts]
+        check_parts = partial(check_tasks, adapters=adapters, depth=held.depth + 1)
+        decomposed = None
+        parts = list(task.tasks)
+        if not parts:
+            parts, decomposed = model_decomposition.parts(engine, task, check_parts)
+        check_parts(parts)
+        return [(part, None) for part in parts], decomposed
     elements = references.look_up(task.map, held.inputs)
     if not isinstance(elements, list):
         raise TaskFailedError(
@@ -294,7 +301,7 @@ def _parts(held: Held, adapters: Adapters) -> list[tuple[Task, Any]]:
     return [
         (template.model_copy(update={"name": f"{task.name}-{number}"}), element)
         for number, element in enumerate(elements)
-    ]
+    ], None
 
 
 def _call(engine: Engine, held: Held, adapters: Adapters, pool: Pool) -> Call:

@@ -174,6 +174,10 @@ class ExecutionSettings(BaseModel):
         pattern="^(words|model)$",
         description="who says what a free text asks for: its words alone, or the model of QFLOW_MODEL_*",
     )
+    decomposer: Literal["templates", "model"] = Field(
+        default="templates",
+        description="who splits a goal of a task graph: a template for its kind, or the model of QFLOW_MODEL_*",
+    )
     hierarchy: Literal["essential", "large-solution", "plain"] = Field(
         default="essential",
         description="theme, epic, feature, story; large-solution: also capability; plain: epic and story alone",

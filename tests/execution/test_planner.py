@@ -388,11 +388,15 @@ SAID = (
     ("said", "level", "words"),
     [
         (f"Here it is: {SAID}", "feature", "m says so"),
-        ("I would rather not", "story", "by cue words: the model's answer is not a valid classification"),
+        (
+            "I would rather not",
+            "story",
+            "by cue words: the model's answer is not of the form that was asked for",
+        ),
         (
             SAID.replace('"feature"', '"galaxy"'),
             "story",
-            "by cue words: the model's answer is not a valid classification",
+            "by cue words: the model's answer is not of the form that was asked for",
         ),
     ],
 )

@@ -1,9 +1,6 @@
 """Candidates from a language model: what it is asked, judged by, and costs."""
 
 import json
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
-from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -14,54 +11,7 @@ from qflow_dagster.execution.model_classifier import classify_by_model
 from qflow_dagster.settings import settings
 from tests.generation.conftest import DEEP
 from tests.improvement_loop import NONE, Loop
-
-
-class Model(BaseHTTPRequestHandler):
-    """Answers as an OpenAI-compatible endpoint does."""
-
-    answer = ""
-    # The body of the answer, if it is something else than a chat completion.
-    body: bytes | None = None
-    asked: list[dict[str, Any]] = []  # noqa: RUF012
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        type(self).asked.append(body)
-        choice = {
-            "index": 0,
-            "finish_reason": "stop",
-            "message": {"role": "assistant", "content": self.answer},
-        }
-        usage = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150}
-        answer = {
-            "id": "1",
-            "object": "chat.completion",
-            "created": 1,
-            "model": "m",
-            "choices": [choice],
-            "usage": usage,
-        }
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        self.wfile.write(json.dumps(answer).encode() if self.body is None else self.body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def model(monkeypatch: pytest.MonkeyPatch):
-    server = HTTPServer(("127.0.0.1", 0), Model)
-    Thread(target=server.serve_forever, daemon=True).start()
-    given = settings().model
-    monkeypatch.setattr(given, "url", f"http://127.0.0.1:{server.server_port}/v1")
-    monkeypatch.setattr(given, "name", "m")
-    monkeypatch.setattr(given, "input_price", 10.0)
-    monkeypatch.setattr(given, "output_price", 20.0)
-    Model.asked, Model.answer, Model.body = [], "<none/>", None
-    yield Model
-    server.shutdown()
+from tests.model_server import Model
 
 
 def test_a_model_is_asked_its_answer_judged_and_its_cost_counted(loop: Loop, model: type[Model]) -> None:
