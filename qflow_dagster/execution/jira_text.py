@@ -7,13 +7,13 @@ import re
 from typing import Any
 
 _BLOCKS = ("paragraph", "heading", "hardBreak", "tableRow", "blockquote", "panel")
-_IS_WIKI = re.compile(r"^h[1-6]\.\s|\{(?:code|noformat)(?::[^}\n]*)?\}", re.M)
+_IS_WIKI = re.compile(r"^h[1-6]\.\s|\{(?:code|noformat)(?::[^{}\n]{0,60})?\}", re.M)
 # Numbered lists come first, because a heading of Markdown begins as they do.
 _WIKI = (
     (re.compile(r"^#{1,3}\s+", re.M), "1. "),
     (re.compile(r"^\*{1,3}\s+", re.M), "- "),
     (re.compile(r"^h[1-6]\.\s+", re.M), "## "),
-    (re.compile(r"\{(?:code|noformat)(?::[^}\n]*)?\}"), "\n```\n"),
+    (re.compile(r"\{(?:code|noformat)(?::[^{}\n]{0,60})?\}"), "\n```\n"),
 )
 
 

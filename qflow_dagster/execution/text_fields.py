@@ -15,7 +15,6 @@ _PRIORITY_WORDS = "critical|urgent|highest|high|medium|normal|low|lowest|p0|p1|p
 MAX_SENTENCE = 1_000
 MAX_CRITERIA = 30
 _FENCE = re.compile(r"^ {0,3}(?:```|~~~)")
-_COMMENT = re.compile(r"<!--(?:(?!-->).){0,5000}-->", re.S)
 # What somebody else wrote, in a mail that is answered.
 _QUOTED = re.compile(r"^ {0,3}>")
 _TYPOGRAPHIC = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")
@@ -168,12 +167,18 @@ class Fields:
 def prose_lines(text: str) -> list[str]:
     """Return the lines of a text without code blocks, stack traces, quoted lines and comments; quotes are plain."""
     lines, fenced = [], False
-    for line in _COMMENT.sub("", text).translate(_TYPOGRAPHIC).splitlines():
+    for line in _without_comments(text).translate(_TYPOGRAPHIC).splitlines():
         if _FENCE.match(line):
             fenced = not fenced
         elif not (fenced or _TRACE.match(line) or _QUOTED.match(line) or len(line) > MAX_SENTENCE):
             lines.append(line.rstrip())
     return lines
+
+
+def _without_comments(text: str) -> str:
+    first, *others = text.split("<!--")
+    parts = [part.partition("-->") for part in others]
+    return first + "".join(rest if closed else f"<!--{inner}" for inner, closed, rest in parts)
 
 
 def is_bullet(line: str) -> bool:
