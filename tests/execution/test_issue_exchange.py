@@ -339,7 +339,9 @@ def test_issues_become_work_items_once_and_are_updated_afterwards(engine: Engine
         assert bug["parent_id"] == subtask["parent_id"] == epic["id"]
         assert bug["remaining_dependencies"] == 1
         assert bug["wsjf"] > subtask["wsjf"]
-        assert bug["inputs"]["risk_reduction"]["value"] == 5
+        # Relative to the smallest of the plan, which is 2.
+        risk = bug["inputs"]["risk_reduction"]
+        assert (risk["stated"], risk["value"]) == (5, 2)
 
         again = issue_exchange.import_issues(connection, issues, "jira", actor="ada")
         assert (again.created, again.updated, again.unchanged) == (0, 0, 3)
@@ -353,11 +355,10 @@ def test_issues_become_work_items_once_and_are_updated_afterwards(engine: Engine
         result = issue_exchange.import_issues(connection, changed, "jira", actor="bob")
         assert (result.created, result.updated) == (0, 3)
         now = work_items.show(connection, bug["id"])
-        assert (now["points"], now["inputs"]["job_size"]["value"], now["remaining_dependencies"]) == (
-            13,
-            13,
-            0,
-        )
+        size = now["inputs"]["job_size"]
+        # All three have 13 points, so each is as large as the smallest.
+        assert (now["points"], size["stated"], size["value"]) == (13, 13, 1)
+        assert now["remaining_dependencies"] == 0
         assert now["history"][-1]["data"]["points"] == {"from": 5, "to": 13}
         assert work_items.show(connection, subtask["id"])["state"] == "done"
         assert issue_exchange.import_issues(connection, changed, "jira", actor="bob").unchanged == 3
