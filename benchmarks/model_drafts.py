@@ -73,7 +73,7 @@ class Replay(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(json.dumps({"choices": [{"message": message}], "usage": usage}).encode())
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (its name in the base class)
         """Print nothing."""
 
 

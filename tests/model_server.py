@@ -43,7 +43,7 @@ class Model(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(json.dumps(answer).encode() if self.body is None else self.body)
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (its name in the base class)
         pass
 
 

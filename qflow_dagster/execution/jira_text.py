@@ -23,7 +23,8 @@ def prose(value: Any) -> str:
         return value
     if not isinstance(value, dict):
         return ""
-    attributes = value.get("attrs") if isinstance(value.get("attrs"), dict) else {}
+    given = value.get("attrs")
+    attributes: dict[str, Any] = given if isinstance(given, dict) else {}
     content = value.get("content")
     inner = "".join(map(prose, content)) if isinstance(content, list) else ""
     kind = value.get("type")
