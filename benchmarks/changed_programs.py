@@ -17,10 +17,15 @@ import yaml
 from rich.table import Table
 
 FOLDER = Path(__file__).with_name("programs")
+_TSC = (
+    f"{sys.prefix}/node/bin/tsc --strict --target es2022 --module commonjs --moduleDetection force --allowJs"
+    " --jsx react --jsxFactory h --outDir compiled"
+)
 # Where the program called NAME is, and how it is run in the folder of the repository: alone, to be ended in time.
 _PLACES = {
     "python": ("python/{}.py", f"exec {sys.executable} -W ignore {{path}}"),
     "javascript": ("javascript/{}.js", "exec node --no-warnings {path}"),
+    "typescript": ("typescript/{}", f"{_TSC} {{path}} && exec node compiled/{{stem}}.js"),
     "go": ("go/{}/main.go", "go run {path}"),
     "rust": ("rust/{}.rs", "rustc --edition 2021 --cap-lints allow -o program {path} && exec ./program"),
     "java": ("java/{}.java", "exec java {path}"),
@@ -60,7 +65,7 @@ def read(pattern: str = "") -> list[Program]:
     for language, (place, command) in _PLACES.items():
         for entry in yaml.safe_load((FOLDER / f"{language}.yaml").read_text()):
             path = place.format(entry["name"])
-            run = command.format(path=path)
+            run = command.format(path=path, stem=Path(path).stem)
             programs.append(
                 Program(path, run, entry["rule"], entry["right"], entry.get("after"), entry["code"])
             )

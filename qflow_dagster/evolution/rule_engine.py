@@ -4,27 +4,22 @@ It selects the blobs, distributes them to worker processes (`workers`) and store
 `findings` turns matches into findings. Metric rules are evaluated in `metric_findings`.
 """
 
-import re
 import time
-import tomllib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from configparser import ConfigParser
-from configparser import Error as ConfigError
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from qflow_dagster.database.copy import copy_rows, stage_rows
 from qflow_dagster.evolution import embedded, matchers, project_linters, rule_set
+from qflow_dagster.evolution.python_targets import python_targets
 from qflow_dagster.evolution.rules import Rule, evaluated
 from qflow_dagster.evolution.tables import blob_evaluations, rule_matches, rule_versions
 from qflow_dagster.evolution.workers import BlobResult, Task, evaluate_batch, lost
-from qflow_dagster.ingestion import repositories, trees
+from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, current_snapshot
 from qflow_dagster.ingestion.store import lock_facts
 from qflow_dagster.ingestion.tables import blobs
@@ -36,10 +31,6 @@ BATCH_BYTES = 1_500_000
 BATCH_FILES = 200
 # Larger files are data.
 MAX_FILE_BYTES = 1_000_000
-# Minor versions of Python 3: the range that ruff accepts, and the default for projects that name none.
-OLDEST_PYTHON, DEFAULT_PYTHON, NEWEST_PYTHON = 7, 10, 14
-# Files at the root that say which Python a project supports.
-MANIFESTS = ("pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "ruff.toml", ".ruff.toml")
 
 
 # Columns of `rule_versions` that may change without making another rule.
@@ -78,7 +69,7 @@ def evaluate(engine: Engine, repository: str, *, progress: ReportProgress | None
         snapshot = current_snapshot(connection, repository)
         rules = [rule for rule in evaluated(rule_set.current(connection)) if rule.matcher.metric is None]
         objects = repositories.find(connection, repository).objects
-        target = python_target(objects, snapshot, connection)
+        target = python_targets(objects, snapshot, connection).repository
         stored_rules = sync(connection, rules, target)
         tasks = missing(connection, snapshot, stored_rules)
     done = matched = problems = 0
@@ -231,77 +222,3 @@ def store(connection: Connection, batch: Sequence[BlobResult], rules: Sequence[S
             evaluated = blob_evaluations.evaluated || excluded.evaluated, problem = excluded.problem
     """)
     )
-
-
-def python_target(objects: Path, snapshot: Snapshot, connection: Connection) -> str:
-    """Return the oldest Python version that the snapshot's project supports, as ruff names it (py39)."""
-    query = text(f"""
-        SELECT f.path, f.oid FROM files f
-        WHERE {IN_SNAPSHOT} AND f.path = ANY(:manifests)
-    """)
-    parameters = {**snapshot.interval, "manifests": list(MANIFESTS)}
-    files = [(row.path, row.oid) for row in connection.execute(query, parameters)]
-    return target_of(trees.read_texts(objects, files))
-
-
-def target_of(manifests: dict[str, bytes]) -> str:
-    """Return that version from the contents of `MANIFESTS`, by name; py27 for projects that support Python 2."""
-    requirement = ""
-    contents = {name: data.decode("utf-8", "replace") for name, data in manifests.items()}
-    try:
-        project: dict[str, Any] = tomllib.loads(contents.get("pyproject.toml", ""))
-        poetry = project.get("tool", {}).get("poetry", {}).get("dependencies", {}).get("python", "")
-        requirement = str(project.get("project", {}).get("requires-python", "") or poetry)
-    except (tomllib.TOMLDecodeError, AttributeError):
-        pass
-    if not requirement:
-        config = ConfigParser(interpolation=None, strict=False)
-        try:
-            config.read_string(contents.get("setup.cfg", ""))
-            requirement = config.get("options", "python_requires", fallback="")
-        except ConfigError:
-            requirement = ""
-    if not requirement:
-        declaration = re.search(r"python_requires\s*=\s*[\"']([^\"']+)", contents.get("setup.py", ""))
-        requirement = declaration[1] if declaration else ""
-    return _oldest(requirement) or _configured(contents) or f"py3{DEFAULT_PYTHON}"
-
-
-def _oldest(requirement: str) -> str | None:
-    """Return the oldest Python that a requirement admits; py27 where it admits Python 2."""
-    # Poetry's operators: ^3.9 and ~3.9 begin where >=3.9 does; 3.9 alone means that version.
-    plain = re.sub(r"(\^|~(?!=))\s*", ">=", requirement.split("||")[0]).replace(" ", "")
-    plain = re.sub(r"(?<![\d.*<>=!~])(\d[\d.*]*)(?=,|$)", r"==\1", plain)
-    try:
-        specifiers = SpecifierSet(plain)
-    except InvalidSpecifier:
-        return None
-    if not plain:
-        return None
-    if specifiers.contains("2.7.18"):
-        return "py27"
-    minors = range(OLDEST_PYTHON - 7, NEWEST_PYTHON + 1)
-    # A release late enough to be above any bound on patch versions.
-    admitted = [
-        minor for minor in minors if any(specifiers.contains(f"3.{minor}.{patch}") for patch in (0, 99))
-    ]
-    return f"py3{max(admitted[0], OLDEST_PYTHON)}" if admitted else None
-
-
-def _configured(contents: Mapping[str, str]) -> str | None:
-    """Return the oldest Python that settings of tools and classifiers name."""
-    named = re.findall(r"target-version\s*=[^\n]*?\bpy3(\d+)", "\n".join(contents.values()))
-    if not named:
-        text = "\n".join(contents.get(name, "") for name in ("pyproject.toml", "setup.cfg", "setup.py"))
-        if re.search(r"Python :: 2\.7\b", text):
-            return "py27"
-        named = re.findall(r"Python :: 3\.(\d+)", text)
-    if not named:
-        environments = re.search(
-            r"^envlist\s*=((?:.*\n)(?:[ \t]+.*\n)*)", contents.get("tox.ini", ""), re.MULTILINE
-        )
-        if environments and re.search(r"\bpy27\b", environments[1]):
-            return "py27"
-        named = re.findall(r"py\{?(?:3\d+,)*3(\d+)", environments[1]) if environments else []
-    oldest = min(map(int, named), default=None)
-    return None if oldest is None else f"py3{min(max(oldest, OLDEST_PYTHON), NEWEST_PYTHON)}"

@@ -15,6 +15,7 @@ from qflow_dagster.evolution.matchers import Edit, Match
 from qflow_dagster.generation import preconditions
 from qflow_dagster.generation.generators.protocol import Fix, Proposal, Request, Withheld
 from qflow_dagster.generation.preconditions.file import File
+from qflow_dagster.generation.preconditions.python_compiled import compiled
 
 # No change makes a line longer than that, unless the file has a longer one.
 LONGEST_LINE = 120
@@ -165,6 +166,8 @@ def _reason_against(file: File, match: Match, edits: Sequence[Edit]) -> str | No
         return "the code supports Python 2, and fixes are written for Python 3"
     if file.has_error(match.start, match.end):
         return "the parser does not understand the code here"
+    if file.language == "python" and (compiler := compiled(file, match.start, match.end)):
+        return compiler
     ignored = file.source.suppressions.lines_of_type_checkers
     if any(
         file.source.line_of(edit.start) <= line <= file.source.line_of(edit.end)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import embedded, goal_rules, matchers, rule_evolver, rule_set, trust
+from qflow_dagster.evolution.python_targets import PythonTargets
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation.generators.protocol import Request
 from qflow_dagster.generation.remaining import measures_in
@@ -42,7 +43,7 @@ def request_for(
     objects: Path,
     snapshot: Snapshot,
     work_item: UUID,
-    target: str,
+    targets: PythonTargets,
     *,
     digest: bytes | None = None,
 ) -> tuple[Request | None, str]:
@@ -87,7 +88,7 @@ def request_for(
         language=language,
         text=content,
         rule=rule,
-        target=target,
+        target=targets.of(row.path),
         findings=tuple(findings),
         embedded=inner,
     ), ""

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, select
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import rule_set
-from qflow_dagster.evolution.rule_engine import python_target
+from qflow_dagster.evolution.python_targets import PythonTargets, python_targets
 from qflow_dagster.evolution.rules import Rule, evaluated
 from qflow_dagster.execution import work_items
 from qflow_dagster.generation import (
@@ -138,8 +138,8 @@ def _work_on(
     with engine.begin() as connection:
         objects = repositories.find(connection, name).objects
         snapshot = current_snapshot(connection, name)
-        target = python_target(objects, snapshot, connection)
-        claimed = [_group(connection, objects, snapshot, workflow, target) for workflow in workflows]
+        targets = python_targets(objects, snapshot, connection)
+        claimed = [_group(connection, objects, snapshot, workflow, targets) for workflow in workflows]
     done = generate(engine, objects, snapshot, [group.slots for group in claimed], choose, limits_of, report)
     passed = 0
     for number, group in enumerate(claimed):
@@ -239,7 +239,7 @@ def _generate(
 
 
 def _group(
-    connection: Connection, objects: Path, snapshot: Snapshot, workflow: Workflow, target: str
+    connection: Connection, objects: Path, snapshot: Snapshot, workflow: Workflow, targets: PythonTargets
 ) -> Group:
     slots: list[Slot] = []
     problems: dict[UUID, str] = {}
@@ -249,7 +249,7 @@ def _group(
             problems[id_] = "the repository has moved on: it is requested again"
             continue
         request, problem = item_requests.request_for(
-            connection, objects, snapshot, id_, target, digest=digest
+            connection, objects, snapshot, id_, targets, digest=digest
         )
         if request is None:
             problems[id_] = problem

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.matchers import Edit
-from qflow_dagster.evolution.rule_engine import python_target
+from qflow_dagster.evolution.python_targets import python_targets
 from qflow_dagster.generation import candidate_records, item_requests, orchestrator, patches, surroundings
 from qflow_dagster.generation.assembling import NO_LIMITS, Slot
 from qflow_dagster.generation.candidates import Candidate, FileChange
@@ -115,9 +115,9 @@ def _request(engine: Engine, work_item: UUID, digest: bytes | None = None) -> tu
         name = item_requests.repository_of(connection, work_item)
         objects = repositories.find(connection, name).objects
         snapshot = current_snapshot(connection, name)
-        target = python_target(objects, snapshot, connection)
+        targets = python_targets(objects, snapshot, connection)
         request, problem = item_requests.request_for(
-            connection, objects, snapshot, work_item, target, digest=digest
+            connection, objects, snapshot, work_item, targets, digest=digest
         )
     if request is None:
         raise QflowError(f"{problem}: {work_item}")
@@ -140,14 +140,14 @@ def restore(connection: Connection, candidate_id: UUID) -> Candidate:
     snapshot = current_snapshot(connection, name)
     if snapshot.commit_oid != row["base_commit"]:
         raise QflowError(f"{name} has moved on from {row['base_commit'][:10]} to {snapshot.commit_oid[:10]}")
-    target = python_target(objects, snapshot, connection)
+    targets = python_targets(objects, snapshot, connection)
     patch = patches.read(row["patch"])
     with checkouts.scratch(objects) as store:
         after = patches.contents(store, patches.apply(store, row["base_commit"], patch), patch.paths)
     files = []
     for id_ in row["work_items"]:
         request, problem = item_requests.request_for(
-            connection, objects, snapshot, id_, target, digest=bytes(row["rule_digest"])
+            connection, objects, snapshot, id_, targets, digest=bytes(row["rule_digest"])
         )
         if request is None:
             raise QflowError(f"{problem}: {id_}")

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from sqlalchemy import Connection, text
 
 from qflow_dagster.evolution import project_linters
+from qflow_dagster.evolution.python_targets import oldest
 from qflow_dagster.generation import preconditions, type_checker
 from qflow_dagster.generation.generators.protocol import Request, Surroundings
 from qflow_dagster.generation.preconditions import conventions
@@ -200,7 +201,8 @@ def _types(batch: Batch, requests: Sequence[Request]) -> dict[int, Mapping[Span,
     for number, asked in wanted.items():
         spans.setdefault(requests[number].code_path, set()).update(asked)
     texts = {requests[number].code_path: requests[number].text for number in wanted}
-    target = requests[next(iter(wanted))].target
+    # One run of the checker for all, so for the oldest Python among them.
+    target = oldest(requests[number].target for number in wanted)
     # The checker looks at copies of the texts with calls added.
     with batch.replaced(texts) as folder:
         types = type_checker.types_in(folder, texts, spans, target)

@@ -9,6 +9,7 @@ from qflow_dagster.agents import rule_changes
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import location_records, outcomes, rule_evolver, rule_set
+from qflow_dagster.evolution.python_targets import PythonTargets
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import item_requests
 from qflow_dagster.quantumflow import verify_history
@@ -94,13 +95,14 @@ def test_from_decisions_to_a_variant_on_trial(loop: Loop, tests_off: None) -> No
     loop.repository.commit(in_packages({"app_7.py": WANTED.format(7), "test_7.py": UNWANTED.format(7)}))
     loop.find()
     loop.plan()
+    targets = PythonTargets("py311", {})
     with loop.engine.connect() as connection:
         snapshot = loop.snapshot()
         lives = rule_set.lifecycles(connection, rule=RULE, states=["trial"])
         found = {
             path: [
                 item_requests.request_for(
-                    connection, loop.repository.path, snapshot, item, "py311", digest=bytes(one.digest)
+                    connection, loop.repository.path, snapshot, item, targets, digest=bytes(one.digest)
                 )
                 for one in lives
             ]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import examples, matchers
 from qflow_dagster.evolution.conditions import FILE, FUNCTION, OPERATORS, SHARED, Condition, ConditionError
-from qflow_dagster.evolution.rule_engine import target_of
+from qflow_dagster.evolution.python_targets import targets_in
 from qflow_dagster.evolution.rules import PACKS, Rule, load_rules, read_pack
 from qflow_dagster.generation.codemods import CODEMODS
 from qflow_dagster.generation.fixed_text import fix_text
@@ -251,12 +251,29 @@ def test_edits_change_what_they_name_and_nothing_else(
         ({"pyproject.toml": b"[tool.black]\ntarget-version = ['py39', 'py310']\n"}, "py39"),
         ({"setup.cfg": b"[metadata]\nclassifiers =\n  Programming Language :: Python :: 3.11\n"}, "py311"),
         ({"tox.ini": b"[tox]\nenvlist = py38, py312\n"}, "py38"),
+        ({"tox.ini": b"[tox]\nenvlist = py{312,27}\n"}, "py27"),
+        ({"tox.ini": b"[tox]\nenvlist = py{312,311}\n"}, "py311"),
+        ({"setup.py": b"REQUIRES_PYTHON = '>=3.8.0'\nsetup(python_requires=REQUIRES_PYTHON)"}, "py38"),
+        ({"setup.cfg": b"[metadata]\nclassifiers =\n  Programming Language :: Python :: 2\n"}, "py27"),
     ],
 )
 def test_the_python_a_project_supports_is_read_from_its_manifests(
     manifests: dict[str, bytes], target: str
 ) -> None:
-    assert target_of(manifests) == target
+    assert targets_in(manifests).of("src/a.py") == target
+
+
+def test_a_file_has_the_python_of_the_nearest_folder_that_names_one() -> None:
+    legacy = {"old/setup.py": b"setup(python_requires='>=2.7')", "old/new/pyproject.toml": b"[tool.ruff]\n"}
+    modern = {"app/pyproject.toml": b"[project]\nrequires-python = '>=3.12'\n"}
+    root = {"pyproject.toml": b"[project]\nrequires-python = '>=3.10'\n"}
+    targets = targets_in({**legacy, **modern, **root})
+    paths = ("a.py", "lib/a.py", "old/a.py", "old/new/a.py", "app/src/a.py", "older/a.py")
+    assert list(map(targets.of, paths)) == ["py310", "py310", "py27", "py27", "py312", "py310"]
+    # Findings are those of the root, or else of the oldest that a folder names.
+    assert targets.repository == "py310"
+    assert targets_in(modern).repository == "py312"
+    assert targets_in({**modern, **legacy}).of("a.py") == "py27"
 
 
 def test_comments_suppress_by_line_rule_and_file() -> None:

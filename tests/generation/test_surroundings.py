@@ -3,7 +3,7 @@
 import pytest
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.generation import surroundings
+from qflow_dagster.generation import candidate_records, surroundings
 from qflow_dagster.generation.generators.protocol import Request, Surroundings
 from qflow_dagster.generation.repository_gates import Batch
 from tests.generation.conftest import changes, request
@@ -147,3 +147,17 @@ def test_a_style_that_the_repository_uses_throughout_is_kept(
         assert found.convention == ""
     else:
         assert f"writes 6 of {6 + arguments} such locations" in (found.convention or "")
+
+
+def test_a_file_is_changed_for_the_python_of_its_own_folder(loop: Loop) -> None:
+    code = "class Shape(object):\n    pass\n"
+    manifests = {"pyproject.toml": "[project]\nrequires-python = '>=3.10'\n"}
+    manifests["old/setup.py"] = "from setuptools import setup\nsetup(name='old', python_requires='>=2.7')\n"
+    loop.repository.commit({**manifests, "new/shapes.py": code, "old/shapes.py": code})
+    assert changes(loop) == {"new/shapes.py": ["class Shape:"]}
+    snapshot, paths = loop.snapshot(), ["old/shapes.py"]
+    with loop.engine.connect() as connection:
+        [withheld] = candidate_records.withheld(
+            connection, snapshot.repository_id, snapshot.commit_oid, "python/object-base", paths
+        )
+    assert "Python 2" in withheld["reason"]

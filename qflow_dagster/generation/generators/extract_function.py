@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import extraction
-from qflow_dagster.generation.generators.protocol import Proposal, Request
+from qflow_dagster.generation.generators.protocol import Proposal, Request, Withheld
 from qflow_dagster.generation.guard_clauses import flattened
+from qflow_dagster.generation.preconditions.file import File
+from qflow_dagster.generation.preconditions.python_compiled import compiled
 from qflow_dagster.generation.remaining import measures_in, reducible_bound
 
 MAX_EXTRACTIONS = 12
@@ -38,15 +40,18 @@ class SmallerFunctions:
         measure, bound = found
         text = request.text
         lines = {line for line, _ in request.findings}
-        names = [
-            name
-            for name, value, line in _functions(text, measure)
-            if value > bound and (not lines or line in lines)
-        ]
-        for name in names:
+        file, withheld = File(request), []
+        for name, value, line in _functions(text, measure):
+            if value <= bound or (lines and line not in lines):
+                continue
+            start = file.source.offset(line, 1)
+            if compiler := compiled(file, start, start):
+                withheld.append(Withheld(line, compiler))
+                continue
             text = lowered(text, name, bound, measure, invert=self._invert, extract=self._extract) or text
-        if text != request.text:
-            yield Proposal(contents={request.path: text}, note=self.name)
+        if text != request.text or withheld:
+            contents = {request.path: text} if text != request.text else {}
+            yield Proposal(contents=contents, note=self.name, withheld=tuple(withheld))
 
 
 def lowered(

@@ -12,9 +12,9 @@ from qflow_dagster.evolution.analysis.nodes import of_kinds, span_of
 from qflow_dagster.evolution.matchers import Edit, Match, Source, covering
 from qflow_dagster.generation.generators.protocol import Request, Surroundings
 
-# A test for Python 2, by which a file shows that it runs there too: sys.version_info[0] < 3, six.PY2.
+# By which a file shows that it runs in Python 2 too: sys.version_info[0] < 3, six.PY2, #!/usr/bin/python2.
 _PYTHON_2 = re.compile(
-    r"\bsys\.version(?:_info)?(?:\[:?[01]\]|\.major)?\s*[=<>!]=?\s*[\"'(]*[23]\b(?!\s*,\s*[1-9])|\bPY2\b"
+    r"\bsys\.version(?:_info)?(?:\[:?[01]\]|\.major)?\s*[=<>!]=?\s*[\"'(]*[23]\b(?!\s*,\s*[1-9])|\bPY2\b|\A#!.*\bpython2"
 )
 
 
@@ -60,7 +60,7 @@ class File:
 
     @cached_property
     def tests_for_python_2(self) -> bool:
-        """Whether a condition in it is true in Python 2 alone, or in Python 3 alone."""
+        """Whether its first line, or a condition true in Python 2 or in Python 3 alone, says that it runs in both."""
         return _PYTHON_2.search(self.text) is not None
 
     @cached_property

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution.python_targets import oldest
 from qflow_dagster.generation import type_checker
 from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.generation.repository_gates import typescript_errors
@@ -62,7 +63,7 @@ def _check_python(batch: Batch, candidates: Sequence[Candidate]) -> dict[UUID, R
         dependents = sorted({path for own in paths for path in importers.get(own, ())} - paths.keys())
         checked[candidate.id] = {*paths, *dependents[:MAX_DEPENDENTS]}
         left_out[candidate.id] = len(dependents) - len(dependents[:MAX_DEPENDENTS])
-    target = chosen[0].request.target
+    target = oldest(candidate.request.target for candidate in chosen)
     try:
         code = {
             file.request.code_path: file.request.text
