@@ -4,6 +4,7 @@ Belongs here: what depends on the syntax around a replaced expression. Does not 
 replaced (`preconditions`).
 """
 
+import re
 from collections.abc import Sequence
 
 from ast_grep_py import SgNode
@@ -14,6 +15,8 @@ from qflow_dagster.evolution.matchers import Edit, Match
 from qflow_dagster.generation.preconditions.file import File
 
 _LISTS = ("program", "statement_block", "switch_case", "switch_default", "class_static_block")
+# At the beginning of a statement, or behind `export default`, these declare something.
+_DECLARING = re.compile(r"(?:async\s+)?function\b|class\b")
 LANGUAGES = ("javascript", "typescript", "tsx")
 # Within these, by field, an operator such as ** or ! needs parentheses around it.
 _TIGHTER = {
@@ -64,8 +67,7 @@ def _needs_parentheses(node: SgNode, text: str) -> bool:
         return False
     if text.startswith("{") and (_begun_by(node) is not None or _begins_arrow_body(node)):
         return True
-    # At the beginning of a statement these declare something.
-    if text.startswith(("function", "class")) and _begun_by(node) is not None:
+    if _DECLARING.match(text) and (_begun_by(node) is not None or _begins_default_export(node)):
         return True
     if " ** " in text:
         if parent.kind() == "binary_expression":
@@ -97,6 +99,12 @@ def _begun_by(node: SgNode) -> SgNode | None:
         if ancestor.kind() == "expression_statement":
             return ancestor
     return None
+
+
+def _begins_default_export(node: SgNode) -> bool:
+    start = span_of(node)[0]
+    values = [outer.field("value") for outer in node.ancestors() if outer.kind() == "export_statement"]
+    return any(value is not None and span_of(value)[0] == start for value in values)
 
 
 def _begins_arrow_body(node: SgNode) -> bool:

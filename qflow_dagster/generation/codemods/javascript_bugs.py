@@ -2,6 +2,8 @@
 
 import re
 
+from ast_grep_py import SgNode
+
 from qflow_dagster.evolution.analysis import javascript_scopes as scopes
 from qflow_dagster.evolution.analysis.nodes import named_children, of_kinds, span_of
 from qflow_dagster.evolution.matchers import Edit, Match
@@ -24,8 +26,19 @@ def compared_length(file: File, match: Match) -> list[Edit] | str | None:
         left = left.field("right")
     if left is None or left.kind() != "member_expression" or "?." in left.text():
         return "what is counted may be undefined"
+    if any(node.text() == "length" for node in _own_properties(file)):
+        return "the file has a length of its own, which may be a text"
     end = span_of(left)[1]
     return [Edit(end, end, " > 0")]
+
+
+def _own_properties(file: File) -> list[SgNode]:
+    """Return the names that the objects, classes and types of a file define."""
+    kinds = ("pair", "method_definition", "field_definition")
+    typed = ("pair", "method_definition", "public_field_definition", "property_signature")
+    nodes = of_kinds(file.root, kinds if file.language == "javascript" else typed)
+    names = [node.field("key") or node.field("name") or node.field("property") for node in nodes]
+    return [name for name in names if name is not None]
 
 
 def escaped(file: File, match: Match) -> list[Edit] | str | None:
@@ -49,7 +62,8 @@ def escaped(file: File, match: Match) -> list[Edit] | str | None:
             if text[0] == "`" and text.startswith("${", at + 1):
                 return "the backslash keeps a template from filling in a value"
             if following in _LOST:
-                harm |= following.isalpha() or not in_class
+                # In brackets, both are a backspace.
+                harm |= not in_class or (following.isalpha() and following != "b")
                 edits.append(Edit(start + at, start + at, "\\"))
             at += 2
             continue
@@ -70,7 +84,8 @@ def returned(file: File, match: Match) -> list[Edit] | str | None:
     body = function.field("body") if function is not None else None
     if function is None or body is None or body.kind() != "statement_block":
         return "it is not in a function with a body"
-    if any(child.kind() in ("async", "*") for child in function.children()):
+    typed = function.field("return_type") is not None
+    if typed or any(child.kind() in ("async", "*") for child in function.children()):
         return "the function returns something else"
     branch = next((outer for outer in call.ancestors() if outer.kind() == "if_statement"), None)
     block = branch.parent() if branch is not None else None

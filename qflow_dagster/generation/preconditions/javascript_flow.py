@@ -1,5 +1,6 @@
 """Preconditions of JavaScript and TypeScript about promises, branches and regular expressions."""
 
+import re
 from typing import Any
 
 from ast_grep_py import SgNode
@@ -10,6 +11,7 @@ from qflow_dagster.evolution.matchers import Match
 from qflow_dagster.generation.preconditions.file import File, Precondition
 
 _ERRORS = ("Error", "TypeError", "RangeError", "SyntaxError", "ReferenceError", "EvalError", "URIError")
+_BIG_NUMBER = re.compile(r"\bBigInt\b|\bbigint\b|\b(?:\d[\d_]*|0[xob][\da-f_]+)n\b", re.I)
 _LOOPS = ("while_statement", "do_statement", "for_statement")
 
 
@@ -32,9 +34,12 @@ def async_function(file: File, match: Match, variable: Any) -> str | None:
 
 def in_async_function(file: File, match: Match, argument: Any) -> str | None:
     """Check that await is allowed here."""
-    function = _function_of(file.innermost((match.start, match.end)))
+    node = file.innermost((match.start, match.end))
+    function = _function_of(node)
     if function is None or not _is_async(function):
         return "it is not in an async function"
+    if node.kind() == "return_statement" and any(child.kind() == "*" for child in function.children()):
+        return "a generator awaits what it returns by itself"
     parameters = function.field("parameters") or function.field("parameter")
     if parameters is not None and span_of(parameters)[0] <= match.start < span_of(parameters)[1]:
         return "await is not allowed in a default value"
@@ -142,10 +147,12 @@ def _same_text(call: SgNode) -> bool:
 
 
 def no_big_number_caught(file: File, match: Match, variables: Any) -> str | None:
-    """Check that no catch clause waits for the TypeError of Math.pow for a BigInt, which an operator takes."""
+    """Check that nothing waits for the TypeError of Math.pow for a BigInt, which an operator takes."""
     node = file.innermost((match.start, match.end))
     if any((file.captured(match, variable) or "").replace(".", "").isdigit() for variable in variables):
         return None
+    if _BIG_NUMBER.search(file.text):
+        return "the file has BigInt, which Math.pow refuses"
     for ancestor in node.ancestors():
         if ancestor.kind() in scopes.FUNCTIONS:
             return None

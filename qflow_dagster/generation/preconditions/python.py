@@ -115,7 +115,12 @@ def tests_one_name(file: File, match: Match, argument: None) -> str | None:
         return shadowed(file, "isinstance")
     if not calls or any(len(arguments) != 2 for arguments in asked):
         return "the calls were not understood"
-    if len({arguments[0].text() for arguments in asked}) != 1 or not is_chain(asked[0][0]):
+    about = asked[0][0]
+    if (
+        len({arguments[0].text() for arguments in asked}) != 1
+        or not is_chain(about)
+        or _is_computed(file, about)
+    ):
         return "what is asked about may have an effect"
     if len(of_kinds(file.node(match), ("call",))) != len(calls):
         return "something else is asked in between"
@@ -126,6 +131,16 @@ def tests_one_name(file: File, match: Match, argument: None) -> str | None:
             if any(in_try(bound) for bound in bindings(file).get(name.text(), ())):
                 return f"`{name.text()}` may not exist: it is bound within a try"
     return None
+
+
+def _is_computed(file: File, chain: SgNode) -> bool:
+    """Return whether the file has a function of the name of an attribute, such as a property, or one for any name."""
+    attributes = (
+        {node.text() for node in of_kinds(chain, ("identifier",))} if chain.kind() == "attribute" else set()
+    )
+    functions = [node.field("name") for node in of_kinds(file.root, ("function_definition",))]
+    named = {name.text() for name in functions if name is not None}
+    return bool(attributes) and bool(named & (attributes | {"__getattr__", "__getattribute__"}))
 
 
 _BUILTINS = set(dir(__builtins__)) if not isinstance(__builtins__, dict) else set(__builtins__)
@@ -289,7 +304,22 @@ def only_base(file: File, match: Match, argument: None) -> str | None:
     return shadowed(file, "object") if len(others) == 1 else "the bases of the class can be read"
 
 
+# As editors write it: -*- coding: utf-8 -*-, vim: set fileencoding=utf-8 :
+_ENCODING_ALONE = re.compile(
+    r"#\s*(?:-\*-\s*)?(?:(?:vim?|ex):\s*(?:set?\s+)?)?(?:file)?(?:en)?coding\s*[:=]\s*utf-?8\s*[;:]?\s*(?:-\*-)?\s*",
+    re.I,
+)
+
+
+def says_only_encoding(file: File, match: Match, argument: None) -> str | None:
+    """Check that a comment tells the encoding of the file to Python and editors, and nothing else to anyone."""
+    start, end = file.text.rfind("\n", 0, match.start) + 1, file.text.find("\n", match.start)
+    line = file.text[start : end if end >= 0 else len(file.text)].strip()
+    return None if _ENCODING_ALONE.fullmatch(line) else "the comment says more than the encoding"
+
+
 PRECONDITIONS = {
+    "says-only-encoding": Precondition("the comment says nothing but the encoding", says_only_encoding),
     "no-lost-braces": Precondition("no braces are missing in the text", no_lost_braces),
     "unshadowed": Precondition("the file binds none of these builtin names", unshadowed),
     "in-order": Precondition("values are evaluated and formatted in the same order", in_order),
