@@ -4,6 +4,7 @@ It is looked up once for a batch of requests, and only where a precondition of t
 here: the preconditions themselves (`preconditions`).
 """
 
+import posixpath
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,11 +16,11 @@ from qflow_dagster.evolution import project_linters
 from qflow_dagster.evolution.python_targets import oldest
 from qflow_dagster.generation import preconditions, type_checker
 from qflow_dagster.generation.generators.protocol import Request, Surroundings
-from qflow_dagster.generation.preconditions import conventions
+from qflow_dagster.generation.preconditions import conventions, node_versions
 from qflow_dagster.generation.preconditions.python_classes import OWN_EQUALITY
 from qflow_dagster.generation.repository_gates import Batch
 from qflow_dagster.generation.workers import lost_types, wanted_types_batch
-from qflow_dagster.ingestion import checkouts
+from qflow_dagster.ingestion import checkouts, trees
 from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT
 from qflow_dagster.processes import in_processes
@@ -39,6 +40,7 @@ def look_up(batch: Batch, requests: Sequence[Request]) -> list[Request]:
         missing = next((file.path for file in batch.missing if file.may_be_text), "")
         names = _imported_names(connection, batch, paths) if paths and not missing else {}
         agreed = _conventions(connection, batch, requests)
+        nodes = _nodes(connection, batch) if _asks(requests, {node_versions.NAME}) else {}
     types = _types(batch, requests)
     return [
         replace(
@@ -49,6 +51,7 @@ def look_up(batch: Batch, requests: Sequence[Request]) -> list[Request]:
                 missing_file=missing,
                 convention=agreed.get((request.rule.digest, request.path)),
                 foreign_equality=equality,
+                node=node_versions.of_path(request.path, nodes),
             ),
         )
         for number, request in enumerate(requests)
@@ -157,6 +160,17 @@ def _conventions(
             )
             reasons |= dict.fromkeys(((digest, path) for path in on), "")
     return reasons
+
+
+def _nodes(connection: Connection, batch: Batch) -> dict[str, node_versions.Version | None]:
+    """Return the oldest Node.js that each package.json names, by its folder."""
+    query = text(f"""
+        SELECT f.path, f.oid FROM files f
+        WHERE {IN_SNAPSHOT} AND NOT f.vendored AND f.path ~ '(^|/)package[.]json$' ORDER BY f.path
+    """)
+    files = [(row.path, row.oid) for row in connection.execute(query, batch.snapshot.interval)]
+    texts = trees.read_texts(batch.objects, files)
+    return {posixpath.dirname(path): node_versions.oldest_node(data) for path, data in texts.items()}
 
 
 def _lines_by_file(batch: Batch, pattern: str) -> list[tuple[str, int]]:

@@ -1,10 +1,13 @@
 """What the rest of the repository says of a file, looked up for a batch of requests."""
 
+import json
+
 import pytest
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.generation import candidate_records, surroundings
 from qflow_dagster.generation.generators.protocol import Request, Surroundings
+from qflow_dagster.generation.preconditions import node_versions
 from qflow_dagster.generation.repository_gates import Batch
 from tests.generation.conftest import changes, request
 from tests.improvement_loop import Loop
@@ -161,3 +164,35 @@ def test_a_file_is_changed_for_the_python_of_its_own_folder(loop: Loop) -> None:
             connection, snapshot.repository_id, snapshot.commit_oid, "python/object-base", paths
         )
     assert "Python 2" in withheld["reason"]
+
+
+@pytest.mark.parametrize(
+    ("stated", "oldest"),
+    [
+        (">= 0.10.0", (0, 10)),
+        ("^4.8.4 || >=6", (4, 8)),
+        ("v8.x", (8, 0)),
+        (">=10.2 <13", (10, 2)),
+        ("4.2 - 6", (4, 2)),
+        ("<9", (0, 0)),
+        ("*", None),
+        ("", None),
+        (5, None),
+    ],
+)
+def test_the_oldest_node_is_read_from_what_a_package_states(
+    stated: object, oldest: tuple[int, int] | None
+) -> None:
+    assert node_versions.oldest_node(json.dumps({"engines": {"node": stated}}).encode()) == oldest
+
+
+def test_what_the_oldest_node_of_a_package_lacks_is_not_written(loop: Loop) -> None:
+    code = "module.exports = function (text) { return text === NaN; };\n"
+    packages = {
+        "package.json": '{"engines": {"node": ">=18"}}',
+        "old/package.json": '{"engines": {"node": ">= 0.10"}}',
+    }
+    loop.repository.commit(
+        {**packages, "a.js": code, "old/a.js": code, "old/lib/a.js": code, "old/lib/package.json": "{}"}
+    )
+    assert changes(loop) == {"a.js": ["module.exports = function (text) { return Number.isNaN(text); };"]}
