@@ -37,6 +37,15 @@ SCRIPTS = {
     "power of a power": ("const a = 2;\nconsole.log(Math.pow(a, 3) ** 2, 2 ** Math.pow(a, 3));\n", True),
     "power of a member": ("const a = 2;\nconsole.log(Math.pow(a, 3).toFixed(1));\n", True),
     "power after a line": ("const a = 2\nlet b = a\nMath.pow(a, 3).toFixed(1)\nconsole.log(b)\n", True),
+    "power at the start of a statement": (
+        "const s = []; const n = { valueOf() { s.push(1); return 2; } };\nMath.pow({ a: n }.a, 2);\n"
+        "Math.pow(async function (a, b) { }.length, 2);\nMath.pow(class { static a = n }.a, 2)\nconsole.log(s);\n",
+        True,
+    ),
+    "power of what may be a BigInt": (
+        "const f = (a) => Math.pow(a, a);\ntry { f(2n); } catch (e) { console.log(e.name); }\n",
+        False,
+    ),
     "own Math": ("const Math = { pow: () => 'own' };\nconsole.log(Math.pow(2, 3));\n", False),
     "empty object in an arrow": ("const f = () => new Object();\nconsole.log(typeof f());\n", True),
     "member of an empty object": ("const f = () => new Object().x;\nconsole.log(f());\n", True),

@@ -153,3 +153,10 @@ def test_code_that_only_looks_like_a_bug_stays(name: str) -> None:
 def test_code_that_only_looks_like_a_bug_runs() -> None:
     failed = {name for name, lines in zip(NEAR, _logged(list(NEAR.values())), strict=True) if lines == []}
     assert failed == set()
+
+
+@pytest.mark.parametrize(("declared", "changed"), [("", True), (": void", False), (": string | undefined", False)])
+def test_a_callback_is_not_returned_where_the_type_of_the_function_is_declared(declared: str, changed: bool) -> None:
+    code = f"function f(err: Error | null, cb: Callback){declared} {{ if (err) {{ cb(err); }} cb(null); }}\n"
+    after = fix_text(RULES["callback-called-twice"], code, "a.ts", "typescript")
+    assert (after != code) is changed
