@@ -69,12 +69,12 @@ def evaluate(engine: Engine, repository: str, *, progress: ReportProgress | None
         snapshot = current_snapshot(connection, repository)
         rules = [rule for rule in evaluated(rule_set.current(connection)) if rule.matcher.metric is None]
         objects = repositories.find(connection, repository).objects
-        target = python_targets(objects, snapshot, connection).repository
-        stored_rules = sync(connection, rules, target)
+        targets = python_targets(objects, snapshot, connection)
+        stored_rules = sync(connection, rules, targets.repository)
         tasks = missing(connection, snapshot, stored_rules)
     done = matched = problems = 0
     report("evaluating rules", 0, len(tasks))
-    context = (objects, rules, target)
+    context = (objects, rules, targets.repository)
     results = in_processes(
         evaluate_batch, context, batches_of(tasks), settings().ingestion.processes, lost=lost
     )
@@ -87,7 +87,7 @@ def evaluate(engine: Engine, repository: str, *, progress: ReportProgress | None
         report("evaluating rules", done, len(tasks))
     with engine.connect() as connection:
         by_id = {stored.id: stored.rule for stored in stored_rules}
-        off = project_linters.switched_off(connection, objects, snapshot, by_id)
+        off = project_linters.switched_off(connection, objects, snapshot, by_id, targets)
     return Evaluation(len(tasks), matched, problems, time.monotonic() - started, stored_rules, off)
 
 

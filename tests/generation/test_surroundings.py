@@ -153,15 +153,21 @@ def test_a_style_that_the_repository_uses_throughout_is_kept(
 
 
 def test_a_file_is_changed_for_the_python_of_its_own_folder(loop: Loop) -> None:
-    code = "class Shape(object):\n    pass\n"
+    code = "class Shape(object):\n    def has(self, a, b):\n        return not a in b\n"
     manifests = {"pyproject.toml": "[project]\nrequires-python = '>=3.10'\n"}
     manifests["old/setup.py"] = "from setuptools import setup\nsetup(name='old', python_requires='>=2.7')\n"
     loop.repository.commit({**manifests, "new/shapes.py": code, "old/shapes.py": code})
-    assert changes(loop) == {"new/shapes.py": ["class Shape:"]}
+    assert {path: set(lines) for path, lines in changes(loop).items()} == {
+        "new/shapes.py": {"class Shape:", "return a not in b"}
+    }
+    found = {(rule, path) for rule, path, _ in loop.open()}
+    assert {("python/object-base", "new/shapes.py"), ("python/not-in", "old/shapes.py")} <= found
+    # What a newer Python has is none of its business.
+    assert ("python/object-base", "old/shapes.py") not in found
     snapshot, paths = loop.snapshot(), ["old/shapes.py"]
     with loop.engine.connect() as connection:
         [withheld] = candidate_records.withheld(
-            connection, snapshot.repository_id, snapshot.commit_oid, "python/object-base", paths
+            connection, snapshot.repository_id, snapshot.commit_oid, "python/not-in", paths
         )
     assert "Python 2" in withheld["reason"]
 

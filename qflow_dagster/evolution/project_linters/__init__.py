@@ -1,5 +1,7 @@
 """Rules that the repository's own linters switch off, and rules of style, which are on only where a linter has them on.
 
+Rules about what a newer Python has are off where the project of a file supports Python 2.
+
 Belongs here: which rules are off for which file of a snapshot, and why. Each linter is read by a module of its
 own: `ruff` (and flake8), `pylint`, `eslint`, `clippy`, `golangci`. All of it is read, nothing of it runs. Does not
 belong here: comments that suppress a rule on a line (`suppressions`), running a linter on a change (the gate
@@ -16,6 +18,7 @@ from sqlalchemy import Connection, text
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.project_linters import clippy, eslint, golangci, pylint, ruff
 from qflow_dagster.evolution.project_linters.protocol import MAX_CHARACTERS, Files, ProjectLinter
+from qflow_dagster.evolution.python_targets import PythonTargets
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.ingestion import trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
@@ -39,6 +42,7 @@ NAMES = (
 # Configuration files that are read; those nearest to the root come first.
 MAX_FILES = 2_000
 STYLE = "style, which no linter of the repository has on"
+PYTHON_2 = "its project supports Python 2"
 
 
 class SwitchedOff(NamedTuple):
@@ -51,7 +55,11 @@ class SwitchedOff(NamedTuple):
 
 
 def switched_off(
-    connection: Connection, objects: Path, snapshot: Snapshot, rules: Mapping[int, Rule]
+    connection: Connection,
+    objects: Path,
+    snapshot: Snapshot,
+    rules: Mapping[int, Rule],
+    targets: PythonTargets,
 ) -> SwitchedOff:
     """Return which matches in a snapshot are no findings; `rules` are the rule versions by their id."""
     query = text(f"""
@@ -69,7 +77,10 @@ def switched_off(
     files: Counter[tuple[str, str]] = Counter()
     for row in rows:
         rule = rules[row.version]
-        reason = reason_for(rule, row.path, linters)
+        older = (
+            "python" in rule.language and rule.category == "modernisation" and targets.of(row.path) == "py27"
+        )
+        reason = PYTHON_2 if older else reason_for(rule, row.path, linters)
         if reason is not None:
             reasons[row.version, row.path] = reason
             matches[rule.id, reason] += row.matches
