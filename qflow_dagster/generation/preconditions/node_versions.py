@@ -14,7 +14,7 @@ from qflow_dagster.generation.preconditions.file import File, Precondition
 
 NAME = "node"
 Version = tuple[int, int]
-_COMPARATOR = re.compile(r"(>=|<=|<|>|\^|~|=)?\s*v?(\d+)(?:\.(\d+))?[\w.+*-]*")
+_COMPARATOR = re.compile(r"(?:(>=|<=|<|>|\^|~|=)\s{0,9})?v?(\d{1,9})(?:\.(\d{1,9}))?[\w.+*-]*")
 
 
 def oldest_node(package: bytes) -> Version | None:
