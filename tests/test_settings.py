@@ -40,6 +40,44 @@ def test_a_wrong_setting_is_refused_with_its_name_and_range(
 
 
 @pytest.mark.parametrize(
+    "archive",
+    [
+        "s3://key:planted-secret@bucket/old",
+        "s3://key:planted/secret@bucket/old",
+        "s3://planted-secret@bucket/old",
+        "simplecache::s3://key:planted-secret@bucket/old",
+        "filecache::simplecache::sftp://planted-secret@host/old",
+        "abfs://container:planted-secret@account.dfs.core.windows.net/old",
+        "https://account.blob.core.windows.net/old?sv=1&sig=planted-secret-of-32-characters-x",
+    ],
+)
+def test_credentials_in_the_address_of_archives_are_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, archive: str
+) -> None:
+    monkeypatch.setenv("QFLOW_QUANTUMFLOW_ARCHIVE", archive)
+    with pytest.raises(UsageError, match=r"QFLOW_QUANTUMFLOW_ARCHIVE.*settings of the driver") as refused:
+        settings()
+    assert "planted" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        "/srv/a:b@c",
+        "s3://bucket/old@2026",
+        "simplecache::s3://bucket/old",
+        "abfs://container@account.dfs.core.windows.net/old",
+        "gs://bucket/old",
+    ],
+)
+def test_an_address_of_archives_without_credentials_is_taken(
+    monkeypatch: pytest.MonkeyPatch, archive: str
+) -> None:
+    monkeypatch.setenv("QFLOW_QUANTUMFLOW_ARCHIVE", archive)
+    assert settings().quantumflow.archive == archive
+
+
+@pytest.mark.parametrize(
     ("former", "present", "value"),
     [
         ("QFLOW_EXECUTION_TASK_LANES", ("execution", "task_workers"), 7),

@@ -17,6 +17,7 @@ from qflow_dagster.agents.tables import assignments as table
 from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import task_graph
+from qflow_dagster.processes import host_name
 from qflow_dagster.quantumflow import (
     Held,
     NewWorkflow,
@@ -210,7 +211,13 @@ def claim_assigned(
         return []
     lease = settings().agents.lease
     claimed = claim(
-        connection, TYPE, worker=f"agent {agent}", limit=limit, among=ids, lease=lease, run_id=run_id
+        connection,
+        TYPE,
+        worker=f"agent {agent} on {host_name()}",
+        limit=limit,
+        among=ids,
+        lease=lease,
+        run_id=run_id,
     )
     tasks = select(table.c.id, table.c.domain, table.c.complexity, table.c.task).where(
         table.c.id.in_([workflow.id for workflow in claimed])

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from qflow_dagster.agents.tables import agents as table
 from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.processes import host_name
 from qflow_dagster.safety.names import check_name
 from qflow_dagster.settings import settings
 
@@ -113,6 +114,8 @@ class Agent(NamedTuple):
     failures: int
     # Whether it understands its own input types only.
     strict: bool = False
+    # The machine it works on; None for an agent inside our own runs.
+    host: str | None = None
 
     @property
     def success_rate(self) -> float:
@@ -138,6 +141,7 @@ def register(connection: Connection, capability: Capability) -> None:
     }
     values |= {name: list(getattr(capability, name)) for name in ("domains", "input_types", "output_types")}
     values["heartbeat_interval"] = capability.heartbeat
+    values["host"] = None if capability.heartbeat is None else host_name()
     # An agent of ours that a person set offline stays offline.
     availability = table.c.availability if capability.heartbeat is None else "available"
     connection.execute(
@@ -164,12 +168,12 @@ def set_availability(connection: Connection, name: str, availability: Availabili
 
 
 def heartbeat(connection: Connection, name: str) -> None:
-    """Record that an agent is alive.
+    """Record that an agent is alive, on this machine.
 
     Raises:
         UsageError: unknown agent.
     """
-    _update(connection, name)
+    _update(connection, name, host=host_name())
 
 
 def _update(connection: Connection, name: str, **values: str) -> None:
@@ -184,7 +188,7 @@ SELECT a.name, a.role, a.domains, a.input_types, a.output_types, a.complexity, a
             THEN 'offline' ELSE a.availability END AS availability,
        a.max_assignments, coalesce(l.load, 0) AS load,
        coalesce(o.successes, 0) AS successes, coalesce(o.failures, 0) AS failures,
-       a.heartbeat_interval IS NULL AS strict
+       a.heartbeat_interval IS NULL AS strict, a.host
 FROM agents a
 LEFT JOIN (SELECT s.agent, count(*) AS load FROM assignments s JOIN workflows w ON w.id = s.id
            WHERE w.status IN ('assigned', 'running') GROUP BY s.agent) AS l ON l.agent = a.name

@@ -116,6 +116,8 @@ agents = Table(
     Column("heartbeat_interval", Float),
     timestamp_column("heartbeat_at", default_now=True),
     timestamp_column("registered_at", default_now=True),
+    # The machine of the last heartbeat; NULL for agents inside our own runs.
+    Column("host", Text),
     CheckConstraint(
         "role IN ('self_improve', 'cost_optimize', 'architect', 'technology', 'refactoring', 'chat', "
         "'quality_enforcer')",

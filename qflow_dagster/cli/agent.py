@@ -74,6 +74,7 @@ def list_(json: JsonFlag = False) -> None:
             "role": agent.role,
             "domains": ", ".join(agent.domains),
             "availability": agent.availability,
+            "machine": agent.host,
             "load": f"{agent.load} of {agent.max_assignments}",
             "success": f"{agent.success_rate:.2f}",
             "outcomes": agent.successes + agent.failures,

@@ -22,6 +22,8 @@ FILE = "dagster.yaml"
 OLD_COPY = "137794f93eb0133ed5ab4dbc90aa2735501c1a36d9435b154ff5e59f94508c5d"
 # Runs at a time where each has a process of its own, which imports everything.
 MAX_PROCESSES = 4
+# Seconds until such a process must have begun its run.
+PROCESS_START_TIMEOUT = 300
 # A section that chooses an implementation is replaced: the configuration of another would not fit it.
 CHOICES = {"storage", "run_launcher", "run_coordinator", "compute_logs", "local_artifact_storage", "secrets"}
 
@@ -37,6 +39,7 @@ def defaults() -> dict[str, Any]:
     if not settings().workers.enabled:
         del ours["run_launcher"]
         ours["concurrency"]["runs"]["max_concurrent_runs"] = MAX_PROCESSES
+        ours["run_monitoring"]["start_timeout_seconds"] = PROCESS_START_TIMEOUT
     return ours
 
 

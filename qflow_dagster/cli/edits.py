@@ -31,6 +31,7 @@ from qflow_dagster.cli.output import (
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.ingestion import repositories
+from qflow_dagster.processes import host_name
 
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[
@@ -88,7 +89,7 @@ def show(id_: Id, json: JsonFlag = False) -> None:
 def apply(json: JsonFlag = False) -> None:
     """Apply and verify approved suggestions now; `qflow up` does it automatically."""
     engine = ready_engine()
-    applied, problems = agent_edits.apply_all_approved(engine, worker="qflow edits apply")
+    applied, problems = agent_edits.apply_all_approved(engine, worker=f"qflow edits apply on {host_name()}")
     followed, verified = edit_lifecycle.observe(engine)
     good = {result.edit_id: result.good for result in verified}
     rows = [

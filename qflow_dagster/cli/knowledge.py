@@ -20,6 +20,7 @@ from qflow_dagster.cli.output import (
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
 from qflow_dagster.knowledge import listener, requests
+from qflow_dagster.processes import host_name
 from qflow_dagster.safety.storable import read_json
 
 app = typer.Typer(no_args_is_help=True)
@@ -125,7 +126,9 @@ def listen(
     idle: Annotated[float | None, typer.Option(help="End after so many seconds without a request.")] = None,
 ) -> None:
     """Answer requests the moment they are raised; Ctrl-C ends it."""
-    for result in listener.listen(ready_engine(), worker=f"listener of {actor_name(None)}", idle=idle):
+    for result in listener.listen(
+        ready_engine(), worker=f"listener of {actor_name(None)} on {host_name()}", idle=idle
+    ):
         console.print(f"{result.resolved:,} resolved, {result.failed:,} failed")
 
 

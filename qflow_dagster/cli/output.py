@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qflow_dagster.errors import UsageError
+from qflow_dagster.processes import host_name
 from qflow_dagster.safety.display import visible, visible_json
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def actor_name(requested_name: str | None) -> str:
 
 def worker_name(requested_name: str | None = None) -> str:
     """Return the name of this process as a worker: who works by hand. Raises as `actor_name`."""
-    return f"{actor_name(requested_name)} by hand"
+    return f"{actor_name(requested_name)} by hand on {host_name()}"
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:

@@ -17,9 +17,15 @@ from qflow_dagster.safety import logs
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 OLDEST_SERVER = 150_000
-# Seconds to wait for a server that is starting or recovering, and its words for that.
+# Seconds to wait for a server that is starting or recovering, and its words for that, and for sessions that it ended.
 START_SECONDS = 60
-STARTING = ("is starting up", "in recovery mode", "not yet accepting connections", "is shutting down")
+STARTING = (
+    "is starting up",
+    "in recovery mode",
+    "not yet accepting connections",
+    "is shutting down",
+    "closed the connection unexpectedly",
+)
 logger = logs.logger(__name__)
 
 

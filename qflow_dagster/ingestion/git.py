@@ -250,13 +250,25 @@ def require_git() -> None:
         raise QflowError(f"{output.strip()} is too old: {OLDEST[0]}.{OLDEST[1]} or newer is needed")
 
 
+def exists(path: Path) -> bool:
+    """Return whether there is something at a path that a person gave.
+
+    Raises:
+        UsageError: The system does not let this user look, or the path is too long for it.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be looked at: {error.strerror}; give another path") from None
+
+
 def find_repository(path: Path) -> Path:
     """Return the top folder of the work tree that contains `path`, or the bare repository at `path`.
 
     Raises:
-        UsageError: `path` does not exist or lies in no repository.
+        UsageError: `path` does not exist, cannot be looked at, or lies in no repository.
     """
-    if not path.exists():
+    if not exists(path):
         raise UsageError(f"{path} does not exist; give a folder of a git repository, or a URL")
     # Search the folders here, because git would read the configuration of any repository above.
     for folder in (path, *path.parents):

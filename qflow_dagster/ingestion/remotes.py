@@ -52,7 +52,7 @@ def url_protocol(location: str) -> str | None:
     """
     if "://" not in location:
         is_scp = re.match(r"[\w.-]+@[\w.-]+:(?!//)", location) is not None
-        return "ssh" if is_scp and not Path(location).exists() else None
+        return "ssh" if is_scp and not git.exists(Path(location)) else None
     try:
         if not location.isprintable():
             raise ValueError("it has a control character")
@@ -248,9 +248,9 @@ def _require_own(target: Path) -> None:
 def _local_path(url: str) -> Path:
     """Return the repository that a file:// URL names, by git's rules."""
     path = Path(unquote(url.removeprefix("file://")))
-    if not path.exists():
+    if not git.exists(path):
         path = path.with_name(f"{path.name}.git")
-    if not path.is_absolute() or not path.exists():
+    if not path.is_absolute() or not git.exists(path):
         raise GitError(f"there is no repository at {url}")
     return path
 

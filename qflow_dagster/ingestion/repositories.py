@@ -75,17 +75,21 @@ class Repository(NamedTuple):
         return folder
 
 
-def machine_of(connection: Connection, name: str) -> str | None:
-    """Return the machine on which a repository can be worked on; None where any machine will do.
+def machines_of(connection: Connection, names: Iterable[str]) -> dict[str, str]:
+    """Return the machines of those repositories that can be worked on on one machine alone.
 
     The machine where it was registered by its path, unless the path exists here: in a shared folder, or because
     the machine has a new name.
     """
-    repository = _one(connection, repositories.c.name == name)
-    if repository is None or repository.host is None:
-        return None
-    elsewhere_and_here = repository.host != host_name() and _is_here(Path(repository.location))
-    return None if elsewhere_and_here else repository.host
+    columns = repositories.c
+    query = select(columns.name, columns.host, columns.location).where(
+        columns.name.in_(list(names)), columns.host.is_not(None)
+    )
+    return {
+        row.name: row.host
+        for row in connection.execute(query)
+        if row.host == host_name() or not _is_here(Path(row.location))
+    }
 
 
 def _is_here(folder: Path) -> bool:
@@ -94,6 +98,13 @@ def _is_here(folder: Path) -> bool:
         return folder.exists()
     except OSError:
         return False
+
+
+def _absolute(location: str) -> Path:
+    try:
+        return Path(location).expanduser().absolute().resolve()
+    except RuntimeError:
+        raise UsageError(f"{location}: there is no such user, or the user has no home; give a path") from None
 
 
 def register(
@@ -111,7 +122,7 @@ def register(
     git.require_git()
     mirrored = remotes.url_protocol(location) is not None
     if not mirrored:
-        location = str(git.find_repository(Path(location).expanduser().absolute().resolve()))
+        location = str(git.find_repository(_absolute(location)))
     existing = _one(connection, repositories.c.location == location)
     if existing is not None:
         if name is not None and name != existing.name:
@@ -185,7 +196,7 @@ def find_or_register(
     connection: Connection, name_or_location: str, *, progress: ReportProgress | None = None
 ) -> Repository:
     """Return the repository of that name, else that at the location, which is registered if necessary."""
-    if NAME.fullmatch(name_or_location) and not Path(name_or_location).exists():
+    if NAME.fullmatch(name_or_location) and not git.exists(Path(name_or_location)):
         existing = _one(connection, repositories.c.name == name_or_location)
         if existing is not None:
             return existing

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +35,8 @@ from sqlalchemy import URL
 
 from qflow_dagster.database import dagster_url, direct_url, ready_engine
 from qflow_dagster.ingestion import queries
+from qflow_dagster.jobs.run_tags import QUEUE
+from qflow_dagster.launching.launcher import WorkerLauncher, destinations
 from qflow_dagster.launching.page import POOL_OVERFLOW, POOL_RECYCLE
 from qflow_dagster.launching.wakeups import (
     Busy,
@@ -45,7 +47,8 @@ from qflow_dagster.launching.wakeups import (
     watch_commits,
 )
 from qflow_dagster.quantumflow import leases
-from qflow_dagster.registry import Channel, Queue
+from qflow_dagster.registry import Channel, Queue, RunQueue
+from qflow_dagster.resources.live_workers import DAEMON_LEASE, live_workers
 from qflow_dagster.safety import logs
 from qflow_dagster.sensors.wakes import AT_A_TIME, WOKEN_BY
 
@@ -59,8 +62,6 @@ MIN_PAUSE = 0.5
 UNTIL_SEEN = 5.0
 logger = logs.logger(__name__)
 
-# What the active daemon holds.
-DAEMON_LEASE = "daemon"
 # Milliseconds.
 STATEMENT_TIMEOUT = 60_000
 
@@ -152,11 +153,16 @@ class WokenSensors(SensorDaemon):
 
 
 class WokenQueue(QueuedRunCoordinatorDaemon):
-    """Dagster's daemon of queued runs, which launches them when they are queued or when a run has ended."""
+    """Dagster's daemon of queued runs, which launches them when they are queued or when a run has ended.
+
+    Those that no live worker would take stay queued: they count against no limit, and do not fail by waiting.
+    """
 
     def __init__(self, interval_seconds: float, wakeups: Wakeups, runs: Runs) -> None:
         super().__init__(interval_seconds)
         self._wakeups, self._runs = wakeups, runs
+        self._instance: dg.DagsterInstance | None = None
+        self._reported: set[str] = set()
 
     def core_loop(
         self, workspace_process_context: IWorkspaceProcessContext, shutdown_event: threading.Event
@@ -168,6 +174,7 @@ class WokenQueue(QueuedRunCoordinatorDaemon):
             if not self._runs.queued and time.monotonic() < regular:
                 continue
             regular = time.monotonic() + REGULAR
+            self._instance = workspace_process_context.instance
             try:
                 yield from self.run_iteration(workspace_process_context)
             except Exception:
@@ -175,6 +182,25 @@ class WokenQueue(QueuedRunCoordinatorDaemon):
                     sys.exc_info(), logger=self._logger, log_message="the queue of runs could not be read"
                 )
             yield None
+
+    def _priority_sort(self, runs: Iterable[dg.DagsterRun]) -> list[dg.DagsterRun]:
+        """Return the runs that a worker would take, the most urgent first: Dagster chooses from them."""
+        queued = super()._priority_sort(runs)
+        if self._instance is None or not isinstance(self._instance.run_launcher, WorkerLauncher):
+            return queued
+        with ready_engine().connect() as connection:
+            served = {queue for worker in live_workers(connection) for queue in worker.queues}
+            found = list(zip(queued, destinations(connection, queued), strict=True))
+        for run, (queue, host) in found:
+            if queue not in served and run.run_id not in self._reported:
+                self._reported.add(run.run_id)
+                kind = run.tags.get(QUEUE, RunQueue.LONG.value)
+                where = f" on {host}, where its repository lies" if host else ""
+                message = (
+                    f"No worker takes {kind} runs{where}: it stays queued until `qflow worker` runs there"
+                )
+                self._instance.report_engine_event(message, run, cls=type(self))
+        return [run for run, (queue, _) in found if queue in served]
 
 
 def _sensors(context: IWorkspaceProcessContext) -> Iterator[RemoteSensor]:

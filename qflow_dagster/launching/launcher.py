@@ -6,7 +6,8 @@ processes (`run_locks`).
 """
 
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import dagster as dg
 from celery.exceptions import DuplicateTaskNameWarning
@@ -14,9 +15,10 @@ from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, Worke
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._serdes import ConfigurableClassData
 from dagster_celery.launcher import CeleryRunLauncher
+from sqlalchemy import Connection
 
 from qflow_dagster.database import engine
-from qflow_dagster.ingestion.repositories import machine_of
+from qflow_dagster.ingestion.repositories import machines_of
 from qflow_dagster.jobs.run_tags import QUEUE
 from qflow_dagster.launching.broker import install, make_app, queue_of_machine
 from qflow_dagster.launching.run_locks import interrupt, is_held
@@ -25,6 +27,24 @@ from qflow_dagster.registry import RunQueue
 
 # Celery's launcher declares its task again for each run; only its name matters here.
 warnings.filterwarnings("ignore", category=DuplicateTaskNameWarning)
+
+
+class Destination(NamedTuple):
+    """The queue whose workers execute a run, and the machine that they are on; None: on any."""
+
+    queue: str
+    host: str | None
+
+
+def destinations(connection: Connection, runs: Sequence[dg.DagsterRun]) -> list[Destination]:
+    """Return where each run goes."""
+    machines = machines_of(connection, {run.tags.get(PARTITION_NAME_TAG, "") for run in runs})
+    found = []
+    for run in runs:
+        queue = run.tags.get(QUEUE, RunQueue.LONG.value)
+        host = machines.get(run.tags.get(PARTITION_NAME_TAG, ""))
+        found.append(Destination(queue if host is None else queue_of_machine(queue, host), host))
+    return found
 
 
 class WorkerLauncher(CeleryRunLauncher):
@@ -47,14 +67,11 @@ class WorkerLauncher(CeleryRunLauncher):
             install()
             self._installed = True
         run = context.dagster_run
-        queue = run.tags.get(QUEUE, RunQueue.LONG.value)
         with engine().connect() as connection:
-            host = machine_of(connection, run.tags.get(PARTITION_NAME_TAG, ""))
-        if host is not None:
-            queue = queue_of_machine(queue, host)
-            if host != host_name():
-                message = f"Its repository lies on {host}: a worker there executes it"
-                self._instance.report_engine_event(message, run, cls=type(self))
+            [(queue, host)] = destinations(connection, [run])
+        if host not in (None, host_name()):
+            message = f"Its repository lies on {host}: a worker there executes it"
+            self._instance.report_engine_event(message, run, cls=type(self))
         # The tag that is stored stays what it was: the limits of the queue go by it.
         super().launch_run(context._replace(dagster_run=run.with_tags({**run.tags, QUEUE: queue})))
 

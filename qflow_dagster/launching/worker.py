@@ -26,6 +26,7 @@ from qflow_dagster.launching.run_locks import holding
 from qflow_dagster.processes import host_name
 from qflow_dagster.quantumflow import leases
 from qflow_dagster.resources.database import BETWEEN_STEPS, RUN_LEASE
+from qflow_dagster.resources.live_workers import worker_lease
 from qflow_dagster.safety import logs
 
 logger = logs.logger(__name__)
@@ -89,17 +90,19 @@ def _prepare(**_: Any) -> None:
 def work(queues: Sequence[str], concurrency: int) -> None:
     """Execute the runs of some queues, `concurrency` at a time, until the process is interrupted.
 
-    Those on repositories that lie on this machine, too.
+    Those on repositories that lie on this machine, too. Its lease says so to the daemon.
     """
-    app.Worker(
-        queues=[*queues, *(queue_of_machine(queue, host_name()) for queue in queues)],
-        concurrency=concurrency,
-        pool="prefork",
-        optimization="fair",
-        hostname=f"{'-'.join(queues)}@%h",
-        loglevel="WARNING",
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-        quiet=True,
-    ).start()
+    served = [*queues, *(queue_of_machine(queue, host_name()) for queue in queues)]
+    with leases.kept(engine(), worker_lease(served, concurrency)):
+        app.Worker(
+            queues=served,
+            concurrency=concurrency,
+            pool="prefork",
+            optimization="fair",
+            hostname=f"{'-'.join(queues)}@%h",
+            loglevel="WARNING",
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+            quiet=True,
+        ).start()

@@ -71,18 +71,25 @@ def keep(connection: Connection, name: str, *, seconds: float | None = None) -> 
 
 
 @contextmanager
-def kept(engine: Engine, name: str, *, afterwards: float) -> Iterator[None]:
-    """Keep `name` while the block runs, and for `afterwards` seconds more: for what may follow in another process."""
+def kept(engine: Engine, name: str, *, afterwards: float | None = None) -> Iterator[None]:
+    """Keep `name` while the block runs; then for `afterwards` seconds, for what may follow elsewhere, or no more."""
 
     def renew() -> None:
         with engine.begin() as connection:
             keep(connection, name)
 
     renew()
-    with _renewing(name, renew):
-        yield
-    with suppress(SQLAlchemyError), engine.begin() as connection:
-        keep(connection, name, seconds=afterwards)
+    failed = True
+    try:
+        with _renewing(name, renew):
+            yield
+        failed = False
+    finally:
+        with suppress(SQLAlchemyError), engine.begin() as connection:
+            if afterwards is None:
+                forget(connection, [name])
+            elif not failed:
+                keep(connection, name, seconds=afterwards)
 
 
 def take(connection: Connection, name: str, holder: str, *, seconds: float | None = None) -> bool:
@@ -178,9 +185,9 @@ def _holder(holder: str) -> dict[str, str]:
 
 @contextmanager
 def _renewing(
-    name: str, renew: Callable[[], None], *, on_loss: Callable[[], None] = lambda: None
+    name: str, renew: Callable[[], None], *, on_loss: Callable[[], None] | None = None
 ) -> Iterator[None]:
-    """Renew a lease from a thread while the block runs."""
+    """Renew a lease from a thread while the block runs; without `on_loss`, also after it has run out."""
     done = threading.Event()
 
     def beat() -> None:
@@ -192,7 +199,7 @@ def _renewing(
             except (LeaseTakenError, SQLAlchemyError) as error:
                 failures += 1
                 logger.warning("the lease of %s was not renewed: %s", name, type(error).__name__)
-                if isinstance(error, LeaseTakenError) or failures * RENEWAL >= LEASE:
+                if on_loss and (isinstance(error, LeaseTakenError) or failures * RENEWAL >= LEASE):
                     on_loss()
                     return
 

@@ -203,6 +203,18 @@ FROM (
 ON CONFLICT (type, fairness_key) DO UPDATE SET served_at = excluded.served_at, tokens = excluded.tokens
 """)
 
+# Workflows of before their type had a `Fairness` get the key that no other can have. Once: then it has a turn, until
+# turns that were not served are pruned.
+GIVE_KEY = text("""
+WITH first AS (
+    INSERT INTO fairness_turns (type, fairness_key, served_at, tokens)
+    VALUES (:type, '', statement_timestamp(), :rate)
+    ON CONFLICT DO NOTHING RETURNING type
+)
+UPDATE workflows w SET fairness_key = '' FROM first
+WHERE w.type = first.type AND w.fairness_key IS NULL AND w.finished_at IS NULL
+""")
+
 HEARTBEAT = text("""
 WITH held AS MATERIALIZED (
     SELECT w.id

@@ -24,6 +24,7 @@ from qflow_dagster.quantumflow.statements import (
     CLAIM_AMONG,
     CLAIM_IN_TURNS,
     COMPLETE_AND_CLAIM,
+    GIVE_KEY,
     HEARTBEAT,
     MOVE_DUE,
     MOVE_LEASE_EXPIRED,
@@ -66,6 +67,7 @@ def claim(
     if fairness is not None:
         # In a statement before, so that the next one sees what the other claims have taken.
         lock_name(connection, f"claims of {type_name}")
+        connection.execute(GIVE_KEY, {"type": type_name, "rate": fairness.rate})
         statement = CLAIM_IN_TURNS
         chosen = {"among": None, "rate": fairness.rate, "seconds": fairness.seconds, **chosen}
     moved = execute(

@@ -6,6 +6,7 @@ running and recording them (`infrastructure.health_agent`).
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -18,7 +19,9 @@ from qflow_dagster.infrastructure import durations, health_checks
 from qflow_dagster.infrastructure.health_agent import Check, CheckResult, threshold_result
 from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, fetch
 from qflow_dagster.ingestion import queries
-from qflow_dagster.registry import Lock
+from qflow_dagster.quantumflow import leases
+from qflow_dagster.registry import Lock, RunQueue
+from qflow_dagster.resources.live_workers import DAEMON_LEASE, live_workers
 from qflow_dagster.settings import settings
 
 # A daemon sends a heartbeat every 30 seconds.
@@ -47,11 +50,21 @@ def all_checks(engine: Engine, instance: dg.DagsterInstance | None = None) -> li
         with engine.connect() as connection:
             return repositories_fresh(connection)
 
+    def daemon() -> Mapping[str, CheckResult]:
+        with engine.connect() as connection:
+            host = daemon_host(connection)
+        return daemon_alive(instance, host)
+
+    def workers() -> Mapping[str, CheckResult]:
+        with engine.connect() as connection:
+            return queues_served(connection)
+
     return [
         *health_checks.checks(engine),
         Check("approvals", approvals),
         Check("freshness", freshness),
-        Check("daemon", lambda: daemon_alive(instance)),
+        Check("daemon", daemon),
+        Check("workers", workers),
         Check("runs", lambda: no_run_hangs(instance)),
         Check("failing_jobs", lambda: jobs_succeed(instance)),
         Check("ticks", lambda: ticks_succeed(instance)),
@@ -89,8 +102,37 @@ def repositories_fresh(connection: Connection) -> dict[str, CheckResult]:
     return results
 
 
-def daemon_alive(instance: dg.DagsterInstance) -> dict[str, CheckResult]:
-    """Check that Dagster's daemon sends heartbeats."""
+def daemon_host(connection: Connection) -> str | None:
+    """Return the machine on which the daemon is active; None where none is, or it was not started by us."""
+    active = [lease for lease in leases.by_name(connection, DAEMON_LEASE) if lease.remaining > 0]
+    return active[0].host if active else None
+
+
+def queues_served(connection: Connection) -> dict[str, CheckResult]:
+    """Check that workers take the runs of each queue; nothing where no daemon is active, or runs have processes."""
+    if not settings().workers.enabled or daemon_host(connection) is None:
+        return {}
+    workers = live_workers(connection)
+    results = {}
+    for queue in RunQueue:
+        by_host: Counter[str] = Counter()
+        for worker in workers:
+            if queue in worker.queues:
+                by_host[worker.host] += worker.runs
+        if by_host:
+            message = ", ".join(f"{count} at a time on {host}" for host, count in sorted(by_host.items()))
+            result = CheckResult("healthy", message, by_host.total(), None, "runs")
+        else:
+            message = (
+                f"no worker takes {queue} runs, which stay queued: qflow worker --queues {queue} starts one"
+            )
+            result = CheckResult("unhealthy", message, 0, None, "runs")
+        results[f"workers:{queue}"] = result
+    return results
+
+
+def daemon_alive(instance: dg.DagsterInstance, host: str | None = None) -> dict[str, CheckResult]:
+    """Check that Dagster's daemon sends heartbeats; `host` is the machine where it is active."""
     heartbeats = instance.get_daemon_heartbeats()
     if not heartbeats:
         return {"daemon": CheckResult("unknown", "no daemon has ever run here: qflow up starts one")}
@@ -101,7 +143,7 @@ def daemon_alive(instance: dg.DagsterInstance) -> dict[str, CheckResult]:
         for name, heartbeat in heartbeats.items()
         if heartbeat.errors and heartbeat.timestamp > time.time() - HEARTBEAT_GONE
     ]
-    message = f"the last heartbeat was {age:.0f} s ago"
+    message = f"the last heartbeat was {age:.0f} s ago" + (f", on {host}" if host else "")
     if errors:
         message += f"; errors in: {', '.join(sorted(errors))}"
     result = threshold_result(age, HEARTBEAT_LATE, HEARTBEAT_GONE, message, "s")

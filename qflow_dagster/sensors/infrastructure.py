@@ -15,6 +15,7 @@ from qflow_dagster.notifications import NOTIFICATION, delivery
 from qflow_dagster.quantumflow import expire_due, leases, reclaim_expired
 from qflow_dagster.registry import Channel
 from qflow_dagster.resources.database import RUN_LEASE, Database
+from qflow_dagster.resources.live_workers import WORKER_LEASE
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.display import visible
 from qflow_dagster.sensors.dead_runs import find_dead, in_progress
@@ -74,11 +75,12 @@ def expired_leases(context: dg.SensorEvaluationContext, database: Database) -> d
     description="Marks runs as failed that no process executes any more, on any machine; Dagster then retries them.",
 )
 def dead_runs(context: dg.SensorEvaluationContext, database: Database) -> dg.SkipReason:
-    """End the runs whose lease ran out, and forget the leases of runs that have ended."""
+    """End the runs whose lease ran out, and forget the leases of what has ended."""
     instance = context.instance
     # In this order: the lease of a run that ends in between is missing, but the run is not among them either.
     with database.engine().connect() as connection:
         run_leases = {lease.name: lease for lease in leases.by_name(connection, RUN_LEASE)}
+        workers = leases.by_name(connection, WORKER_LEASE)
     jobs = {job.name for job in context.repository_def.get_all_jobs()} if context.repository_def else set()
     candidates = in_progress(instance, jobs)
     runs = {run.run_id: run for run in candidates.values()}
@@ -96,6 +98,8 @@ def dead_runs(context: dg.SensorEvaluationContext, database: Database) -> dg.Ski
         if lease.remaining <= 0
         and (name.removeprefix(RUN_LEASE) in dead or name.removeprefix(RUN_LEASE) not in runs)
     ]
+    # A worker that was cut off makes its lease again when it is back.
+    over += [lease.name for lease in workers if lease.remaining <= 0]
     with database.engine().begin() as connection:
         leases.forget(connection, over)
     return dg.SkipReason(f"{len(dead)} runs had been killed, {len(runs) - len(dead)} are executed")

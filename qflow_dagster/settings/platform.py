@@ -6,12 +6,23 @@ Each value has its default, range and meaning. Does not belong here: reading the
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
+from qflow_dagster.safety.redaction import redact_text
+
 # Below the address of the inbox.
 DAGSTER_PATH = "/dagster"
+# URLs in which the name of a container is where others have a user.
+AZURE = {"abfs", "abfss"}
+
+
+def _has_credentials(url: str) -> bool:
+    """Return whether a URL of object storage carries a user, a password (which may have slashes), or a token."""
+    scheme, _, rest = url.partition("://")
+    user, at, _ = rest.partition("@")
+    named = "/" not in user and scheme not in AZURE
+    return bool(at and (":" in user or named)) or redact_text(url) != url
 
 
 class DatabaseSettings(BaseModel):
@@ -116,7 +127,8 @@ class QuantumflowSettings(BaseModel):
     @field_validator("archive")
     @classmethod
     def _without_credentials(cls, archive: str | None) -> str | None:
-        if archive is not None and "@" in urlsplit(archive).netloc:
+        # fsspec chains URLs, as in `simplecache::s3://bucket`.
+        if archive is not None and any(map(_has_credentials, archive.split("::"))):
             raise ValueError("credentials belong to the settings of the driver, not into the URL")
         return archive
 

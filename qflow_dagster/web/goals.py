@@ -135,6 +135,7 @@ def agents(request: Request, connection: Connection) -> Response:
             "agent": Link(agent.name, address("agents", agent.name)),
             "role": agent.role,
             "availability": Status(agent.availability),
+            "machine": agent.host,
             "load": Link(
                 f"{agent.load} of {agent.max_assignments}", address("agents", agent.name) + "#assignments"
             ),
@@ -175,6 +176,7 @@ def agent(request: Request, connection: Connection) -> Response:
                 "returns": list(row.output_types),
                 "complexity up to": row.complexity,
                 "expected cost": row.cost,
+                "machine": row.host,
                 "load": f"{row.load} of {row.max_assignments}",
             },
         ),

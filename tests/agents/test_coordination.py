@@ -1,5 +1,6 @@
 """Agents: who fits, who gets an assignment, and what happens to it when they fail or go away."""
 
+import socket
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from qflow_dagster.agents import agent_messages, agent_program, assignments, coo
 from qflow_dagster.agents.coordination import Agent, Capability, Requirement, candidates, fit
 from qflow_dagster.database import engine_for
 from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.processes import host_name
 from qflow_dagster.quantumflow import LeaseLostError, reclaim_expired
 from tests import forks
 
@@ -152,6 +154,21 @@ def test_a_silent_agent_is_offline_and_its_work_goes_to_another(engine: Engine) 
     with engine.begin() as connection:
         [taken] = assignments.claim_assigned(connection, "there")
     assert taken.payload["attempt"] == 1
+
+
+def test_an_agent_and_what_it_holds_name_the_machine(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(engine, "mender")
+    register(engine, "ours", heartbeat=None)
+    with engine.connect() as connection:
+        assert [agent.host for agent in coordination.agents(connection)] == [host_name(), None]
+    monkeypatch.setattr(socket, "gethostname", lambda: "build-7")
+    assign(engine)
+    route(engine)
+    with engine.begin() as connection:
+        coordination.heartbeat(connection, "mender")
+        assert coordination.show(connection, "mender").host == "build-7"
+        [taken] = assignments.claim_assigned(connection, "mender")
+    assert taken.lease_owner == "agent mender on build-7"
 
 
 def test_the_same_key_is_the_same_assignment(engine: Engine) -> None:

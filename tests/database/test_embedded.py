@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from qflow_dagster.database import embedded, ensure_database
+from qflow_dagster.database import embedded, ensure_database, other_clients
 from qflow_dagster.database.embedded import EmbeddedServerError
 from tests.ordinary_user import pytest_as_ordinary_user
 
@@ -74,6 +74,32 @@ def test_a_killed_server_recovers_at_the_next_start(home: Path) -> None:
         time.sleep(0.05)
     embedded.start(home)
     assert answer(home)
+
+
+def test_a_server_that_recovers_from_a_killed_session_is_waited_for(home: Path) -> None:
+    embedded.start(home)
+    url = embedded.url(home)
+    ensure_database(url)
+    engine = create_engine(url)
+    for _ in range(5):
+        with engine.connect() as connection:
+            # All other sessions are ended, and the server recovers.
+            os.kill(connection.scalar(text("SELECT pg_backend_pid()")) or 0, signal.SIGKILL)
+            ensure_database(url)
+            connection.invalidate()
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+    engine.dispose()
+
+
+def test_other_users_of_the_server_are_named(home: Path) -> None:
+    embedded.start(home)
+    url = embedded.url(home, "postgres")
+    watcher = create_engine(url, connect_args={"application_name": "watcher"})
+    with watcher.connect(), create_engine(url).connect() as other, create_engine(url).connect() as own:
+        assert other_clients(own) == ["a program without a name", "watcher"]
+        other.rollback()
+    watcher.dispose()
 
 
 def test_sessions_that_outlive_a_killed_server_do_not_keep_the_next_one_from_starting(home: Path) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import Engine
 
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.ingestion import git, remotes, trees
+from qflow_dagster.ingestion import git, remotes, repositories, trees
 from tests.ingestion.conftest import GitRepository, Ingested
 
 
@@ -156,6 +157,30 @@ def test_a_stream_that_is_left_early_ends_git(repository: GitRepository) -> None
     stdin = f"{oid}\n".encode() * 10_000
     with git.stream(repository.path, "cat-file", "--batch", stdin=stdin) as output:
         assert output.readline()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_path_that_may_not_be_looked_at_is_refused_as_such(tmp_path: Path, engine: Engine) -> None:
+    (tmp_path / "closed" / "project").mkdir(parents=True)
+    (tmp_path / "closed").chmod(0o700)
+    closed = tmp_path / "closed" / "project"
+    with engine.connect() as connection:
+        os.seteuid(65_534)
+        try:
+            for refuse in (
+                lambda: git.find_repository(closed),
+                lambda: repositories.register(connection, str(closed)),
+                lambda: remotes._local_path(f"file://{closed}"),
+            ):
+                with pytest.raises(UsageError, match=f"{closed} cannot be looked at: Permission denied"):
+                    refuse()
+        finally:
+            os.seteuid(0)
+        for path in (f"/{'x' * 300}", f"me@host:{'x' * 300}"):
+            with pytest.raises(UsageError, match="cannot be looked at: File name too long"):
+                repositories.register(connection, path)
+        with pytest.raises(UsageError, match="no such user"):
+            repositories.register(connection, "~nobody-of-that-name/project")
 
 
 def test_a_folder_that_is_no_repository_is_named(tmp_path: Path) -> None:

@@ -118,14 +118,14 @@ def test_a_path_of_another_machine_is_named_with_its_machine(
     # A folder that both machines see, such as a shared one, is read.
     assert repository.objects == source.path
     with engine.begin() as connection:
-        assert repositories.machine_of(connection, repository.name) is None
+        assert repositories.machines_of(connection, [repository.name]) == {}
     source.path.rename(source.path.with_name("elsewhere"))
     with engine.begin() as connection:
-        assert repositories.machine_of(connection, repository.name) == "a"
+        assert repositories.machines_of(connection, [repository.name]) == {repository.name: "a"}
         # A path that this system does not look at, as one below a folder that is closed to this user.
         with connection.begin_nested() as savepoint:
             connection.execute(update(tables.repositories).values(location=f"/{'x' * 300}"))
-            assert repositories.machine_of(connection, repository.name) == "a"
+            assert repositories.machines_of(connection, [repository.name]) == {repository.name: "a"}
             with pytest.raises(QflowError, match="of the machine a"):
                 _ = repositories.find(connection, repository.name).objects
             savepoint.rollback()

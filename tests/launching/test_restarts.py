@@ -16,6 +16,7 @@ from qflow_dagster.database import dagster_url, engine
 from qflow_dagster.definitions import build_definitions
 from qflow_dagster.execution import task_graph
 from qflow_dagster.execution.task_definitions import read_graph
+from qflow_dagster.launching import broker
 from qflow_dagster.quantumflow import leases
 from qflow_dagster.resources.database import RUN_LEASE, Database
 from qflow_dagster.safety import documents
@@ -32,6 +33,12 @@ SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 
 def database() -> Database:
     return Database(url=engine().url.render_as_string(hide_password=False))
+
+
+def serve_and_wait_little() -> None:
+    """Serve; a run that one worker received while it executes another goes to one that is free after seconds."""
+    broker.VISIBILITY_TIMEOUT = 3
+    serve()
 
 
 def on(*names: str) -> pytest.MarkDecorator:
@@ -146,7 +153,7 @@ def test_two_runs_on_two_workers_share_one_graph_and_do_each_task_once(
     assert [request.tags["qflow/drain"] for request in requests] == ["tasks", "tasks-2"]
     repository = ReconstructableRepository.for_module("qflow_dagster.definitions", "definitions")
     job = repository.get_reconstructable_job("run_task_graphs")
-    runs, workers = Runs(instance, home), [forks.start(serve), forks.start(serve)]
+    runs, workers = Runs(instance, home), [forks.start(serve_and_wait_little) for _ in range(2)]
     try:
         for _ in workers:
             runs.launch()

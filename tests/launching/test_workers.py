@@ -14,6 +14,11 @@ import dagster as dg
 import psutil
 import pytest
 from dagster._core.launcher import DefaultRunLauncher, LaunchRunContext
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from sqlalchemy import URL, insert
 
 from benchmarks import brokers
@@ -22,9 +27,16 @@ from qflow_dagster.cli.session import dagster_environment
 from qflow_dagster.database import engine
 from qflow_dagster.ingestion.repositories import register
 from qflow_dagster.ingestion.tables import repositories
-from qflow_dagster.launching import broker, worker
+from qflow_dagster.jobs.run_tags import QUEUE
+from qflow_dagster.launching import broker, wakeups, worker
+from qflow_dagster.launching.broker import queue_of_machine
+from qflow_dagster.launching.daemon import WokenQueue
 from qflow_dagster.launching.launcher import WorkerLauncher
 from qflow_dagster.launching.run_locks import is_held
+from qflow_dagster.launching.wakeups import Wakeups
+from qflow_dagster.processes import host_name
+from qflow_dagster.quantumflow import leases
+from qflow_dagster.resources.health import queues_served
 from qflow_dagster.settings import settings
 from tests import databases, forks
 from tests.folders import new_home
@@ -213,6 +225,59 @@ ONLY_POSTGRESQL = pytest.mark.parametrize("home", ["postgresql"], indirect=True)
 
 
 @ONLY_POSTGRESQL
+def test_runs_that_no_worker_takes_stay_queued_and_take_no_place(
+    instance: dg.DagsterInstance, home: Path
+) -> None:
+    machine = "build-7"
+    with engine().begin() as connection:
+        rows = [
+            {"name": f"there-{number}", "location": f"/srv/{number}", "host": machine} for number in range(5)
+        ]
+        connection.execute(insert(repositories).values(mirrored=False, object_format="sha1"), rows)
+    # Of two runs on one repository, whoever requests them, one is launched.
+    here = [{"dagster/partition": "here"}, {"dagster/partition": "here"}]
+    tags = [*({"dagster/partition": row["name"]} for row in rows), *here, {QUEUE: "quick"}]
+    config = {"ops": {"write_and_wait": {"config": {"file": "", "until": ""}}}}
+    origin = RemoteJobOrigin(
+        RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "all"), launchable.waiting.name
+    )
+
+    # The limit of long runs is four.
+    def queued(tags: dict[str, str]) -> str:
+        run = instance.create_run_for_job(
+            launchable.waiting,
+            run_config=config,
+            status=dg.DagsterRunStatus.QUEUED,
+            tags={QUEUE: "long", **tags},
+            remote_job_origin=origin,
+            job_code_origin=dg.reconstructable(launchable.waiting).get_python_origin(),
+        )
+        return run.run_id
+
+    there, on_one, quick = ([queued(each) for each in part] for part in (tags[:5], tags[5:7], tags[7:]))
+    queue = WokenQueue(5, Wakeups(), wakeups.Runs())
+
+    def launched(*workers: tuple[str, str]) -> list[str]:
+        with engine().begin() as connection:
+            for host, served in workers:
+                leases.keep(connection, f"worker {host} 1 2 {served} {queue_of_machine(served, host)}")
+        queue._instance = instance
+        runs = queue._get_runs_to_dequeue(instance, instance.get_concurrency_config(), None)
+        return [run.run_id for run in runs]
+
+    assert launched() == []
+    message = instance.all_logs(there[0])[-1].message
+    assert "No worker takes long runs on build-7, where its repository lies: it stays queued" in message
+    # Once, however often the queue is looked at.
+    assert launched((host_name(), "quick")) == quick
+    assert [entry.message for entry in instance.all_logs(there[0])].count(message) == 1
+    assert launched((host_name(), "long")) == on_one[:1] + quick
+    assert launched((machine, "long")) == there[:4] + quick
+    # What waits for a worker that has much to do has not failed, an hour later.
+    assert instance.run_monitoring_start_timeout_seconds > 3_600
+
+
+@ONLY_POSTGRESQL
 @pytest.mark.parametrize(
     ("limit", "mebibytes"),
     [
@@ -251,6 +316,35 @@ def test_a_process_is_replaced_after_its_number_of_runs_and_a_run_that_took_too_
 
 
 @ONLY_POSTGRESQL
+def test_a_worker_says_what_it_takes_while_it_lives(home: Path) -> None:
+    def health() -> dict[str, tuple[str, str]]:
+        with engine().connect() as connection:
+            return {
+                name: (result.status, result.message) for name, result in queues_served(connection).items()
+            }
+
+    with engine().begin() as connection:
+        assert leases.take(connection, "daemon", "build-7 1", seconds=600.0)
+    nothing = "no worker takes {0} runs, which stay queued: qflow worker --queues {0} starts one"
+    assert health() == {
+        f"workers:{queue}": ("unhealthy", nothing.format(queue)) for queue in ("quick", "long")
+    }
+    started = forks.start(serve)
+    try:
+        eventually(
+            lambda: health()["workers:long"] == ("healthy", f"1 at a time on {host_name()}"), "it says so"
+        )
+        assert health()["workers:quick"][0] == "unhealthy"
+        assert started.pid is not None
+        os.kill(started.pid, signal.SIGINT)
+        eventually(lambda: health()["workers:long"][0] == "unhealthy", "it ended in order")
+        with engine().connect() as connection:
+            assert leases.by_name(connection, "worker ") == []
+    finally:
+        forks.kill_session(started)
+
+
+@ONLY_POSTGRESQL
 def test_a_worker_goes_on_when_all_its_connections_are_lost(
     instance: dg.DagsterInstance, home: Path, process: psutil.Process
 ) -> None:
@@ -281,3 +375,4 @@ def test_without_workers_dagster_itself_starts_a_process_for_each_run(
     with dg.DagsterInstance.get() as instance:
         assert isinstance(instance.run_launcher, DefaultRunLauncher)
         assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == MAX_PROCESSES
+        assert instance.run_monitoring_start_timeout_seconds == 300

@@ -18,6 +18,7 @@ from qflow_dagster.quantumflow import (
     complete,
     complete_and_claim,
     create_workflows,
+    fail,
     register,
 )
 
@@ -141,6 +142,20 @@ def test_among_and_delays_hold_in_turns_too(connection: Connection) -> None:
     other = {"a": "b", "b": "a"}[first.payload]
     assert claim(connection, "test.fair", worker="w", among=[first.id]) == []
     assert served(claim(connection, "test.fair", worker="w", limit=9)) == other
+
+
+def test_workflows_of_before_the_type_had_fairness_take_turns_as_one_more_key(connection: Connection) -> None:
+    create(connection, "ooooo")
+    [held] = claim(connection, "test.fair", worker="w")
+    # As a program that knew of no keys left them: four that wait, one that is held and will wait again.
+    connection.execute(text("UPDATE workflows SET fairness_key = NULL"))
+    connection.execute(text("DELETE FROM fairness_turns"))
+    create(connection, "aaabbb")
+    order = "".join(served(claim(connection, "test.fair", worker="w")) for _ in range(6))
+    assert Counter(order) == {"o": 2, "a": 2, "b": 2}
+    fail(connection, [held], [{"kind": "late"}])
+    connection.execute(text("UPDATE workflows SET available_at = statement_timestamp()"))
+    assert Counter(served(claim(connection, "test.fair", worker="w", limit=9))) == {"o": 3, "a": 1, "b": 1}
 
 
 def test_a_key_belongs_to_types_with_fairness_alone(connection: Connection) -> None:

@@ -66,6 +66,17 @@ def test_a_lease_is_kept_while_its_process_lives_and_runs_out_when_it_is_killed(
     assert wait_until(lambda: (remaining(engine, "run 1") or 1) <= 0, 20) <= SHORT["LEASE"] + 0.5
 
 
+def test_a_lease_is_kept_on_after_the_database_was_away_for_longer(engine: Engine) -> None:
+    with leases.kept(engine, "run 1"):
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE leases RENAME TO away"))
+        time.sleep(2 * SHORT["LEASE"])
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE away RENAME TO leases"))
+        wait_until(lambda: (remaining(engine, "run 1") or 0) > 0, SHORT["LEASE"])
+    assert remaining(engine, "run 1") is None
+
+
 def test_what_ends_in_order_keeps_its_lease_for_what_follows(engine: Engine) -> None:
     with leases.kept(engine, "run 1", afterwards=60.0):
         assert 0 < (remaining(engine, "run 1") or 0) <= SHORT["LEASE"]

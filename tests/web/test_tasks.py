@@ -4,6 +4,7 @@ A step is `KIND:NAME`: a link, button or summary that is clicked, or a field tha
 """
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -121,7 +122,8 @@ def test_thirty_tasks_take_the_clicks_that_the_documentation_counts(
 
 
 def undone(page: Page, served: str, task: Task) -> str | None:
-    """Do a task; return what stood in its way."""
+    """Do a task; return what stood in its way, or print how long the pages took."""
+    started = time.monotonic()
     page.goto(served)
     try:
         for step in task.steps:
@@ -132,6 +134,7 @@ def undone(page: Page, served: str, task: Task) -> str | None:
             else:
                 target(page, kind, name).click()
         page.get_by_text(task.seen).first.wait_for(state="attached")
+        print(f"{time.monotonic() - started:.2f} s: {task.name}")
     except Error as error:
         return f"at {page.url}: {error.message.splitlines()[0]}"
     return None
