@@ -18,7 +18,7 @@ from sqlalchemy import Engine, event, text
 from qflow_dagster.database import engine_for
 from qflow_dagster.infrastructure import error_analysis, health_agent, health_exceptions, services
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors, track_successes
-from qflow_dagster.infrastructure.health_agent import CheckResult
+from qflow_dagster.infrastructure.health_agent import CheckResult, threshold_result
 from qflow_dagster.infrastructure.incidents import Status
 
 MINUTES = 24 * 60
@@ -63,7 +63,7 @@ FAULTS = (
     Fault("service:database", "slow", 660, 690, status="degraded"),
     Fault("service:cache", "up and down every minute", 840, 880, status="unhealthy"),
     Fault("service:search", "does not answer in time", 1_200, 1_210, status="unknown"),
-    Fault("disk", "around its limit", 1_020, 1_080, status="degraded"),
+    Fault("disk", "88 to 93 % full, the limit is 90", 1_020, 1_080, status="degraded"),
     Fault("service:api", "down because the shop is", 540, 552, status="unhealthy", alarm=False),
     Fault("service:mail", "down in a maintenance window", 180, 240, status="unhealthy", alarm=False),
     Fault("shop.cart", "200 errors of two hours ago arrive", 720, 721, alarm=False),
@@ -160,16 +160,15 @@ def report_calls(connection: Any, minute: int, chance: random.Random) -> None:
 def results_of(minute: int, chance: random.Random) -> dict[str, dict[str, CheckResult]]:
     """Return what the checks of a minute answer; each service fails by itself about three times a day."""
     results = {}
-    for name in (*(f"service:{service}" for service in SERVICES), "disk"):
-        status: Status = "unhealthy" if name != "disk" and chance.random() < 3 / MINUTES else "healthy"
+    for name in (f"service:{service}" for service in SERVICES):
+        status: Status = "unhealthy" if chance.random() < 3 / MINUTES else "healthy"
         fault = active(name, minute)
-        if fault:
-            around = "every minute" in fault.what or "around" in fault.what
-            up = minute % 2 == 1 if "every" in fault.what else chance.random() < 0.3
-            status = "healthy" if around and up else fault.status
+        if fault and not ("every minute" in fault.what and minute % 2 == 1):
+            status = fault.status
         results[name] = CheckResult(status, status)
-    disk = results.pop("disk")
-    return {"service": results, "disk": {"disk": disk}}
+    around = chance.uniform(88.0, 93.0) if active("disk", minute) else chance.uniform(60.0, 70.0)
+    full = threshold_result(around, 90.0, 95.0, f"{around:.1f} % full", "%")
+    return {"service": results, "disk": {"disk": full}}
 
 
 def assess(alarms: list[Alarm]) -> tuple[list[tuple[Fault, list[Alarm]]], list[Alarm]]:

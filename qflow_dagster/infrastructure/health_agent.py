@@ -32,6 +32,8 @@ logger = logs.logger(__name__)
 AT_ONCE = 6
 # Maximum seconds of all probes together; a tick of Dagster has sixty.
 DEADLINE = 20.0
+# A value is well again only below this share of its limit, so that one around the limit is one incident.
+WELL_AGAIN = 0.95
 # Seconds after which a healthy result that its check no longer returns is deleted.
 FORGOTTEN = 3_600.0
 
@@ -45,6 +47,8 @@ class CheckResult:
     value: float | None = None
     threshold: float | None = None
     unit: str | None = None
+    # The status by limits that are a little lower: what it was stays so until the value is clearly better.
+    near: Status | None = None
 
 
 Probe = Callable[[], Mapping[str, CheckResult]]
@@ -63,12 +67,14 @@ def threshold_result(
     value: float, warning: float, critical: float | None, message: str, unit: str
 ) -> CheckResult:
     """Return a result by thresholds: above `warning` degraded, above `critical` (if any) unhealthy."""
-    status: Status = "healthy"
-    if critical is not None and value > critical:
-        status = "unhealthy"
-    elif value > warning:
-        status = "degraded"
-    return CheckResult(status, message, value, warning if critical is None else critical, unit)
+
+    def status_at(share: float) -> Status:
+        if critical is not None and value > critical * share:
+            return "unhealthy"
+        return "degraded" if value > warning * share else "healthy"
+
+    limit = warning if critical is None else critical
+    return CheckResult(status_at(1.0), message, value, limit, unit, status_at(WELL_AGAIN))
 
 
 def probe_all(checks: Sequence[Check], *, deadline: float = DEADLINE) -> dict[str, dict[str, CheckResult]]:
@@ -132,16 +138,18 @@ def record(connection: Connection, findings: Mapping[str, Mapping[str, CheckResu
             result = replace(result, message=f"{excused[name]}; {result.message}")
             rows.append(_row(name, result, kept, incident, sample="unknown"))
             continue
+        sample = result.status
+        if state and sample != state.status == result.near:
+            result = replace(result, status=state.status, message=f"{result.message} (still near its limit)")
         damped = damp(state, result.status, now, confirmations=limits.confirmations, flapping=limits.flapping)
         # Of a new check, only a confirmed status is a change.
-        shown = (state.status, state.flapping) if state else ("healthy", False)
         confirmed = state is not None or damped.status == result.status
-        if confirmed and shown != (damped.status, damped.flapping):
+        if confirmed and damped.status != (state.status if state else "healthy"):
             incident = _follow(connection, name, result, damped, incident)
             changes.append(
                 {"name": name, "from": row and row.status, "to": damped.status, "message": result.message}
             )
-        rows.append(_row(name, result, damped, incident))
+        rows.append(_row(name, result, damped, incident, sample=sample))
     _store(connection, rows)
     left = sorted(set(gone) - set(results))
     if left:
@@ -208,12 +216,7 @@ def _store(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _row(
-    name: str,
-    result: CheckResult,
-    damped: DampedState,
-    incident: UUID | None,
-    *,
-    sample: Status | None = None,
+    name: str, result: CheckResult, damped: DampedState, incident: UUID | None, *, sample: Status
 ) -> dict[str, Any]:
     return {
         "name": name,
@@ -227,6 +230,6 @@ def _row(
         "streak": damped.streak,
         "recent": list(damped.recent),
         "flapping": damped.flapping,
-        "sample": sample or result.status,
+        "sample": sample,
         "incident_id": str(incident) if incident else None,
     }

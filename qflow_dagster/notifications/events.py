@@ -32,7 +32,13 @@ HEALTH_SEVERITY = {"healthy": "info", "unknown": "warning", "degraded": "warning
 INTERNAL = frozenset({"workflow_id", "type", "event", "to", "from", "key", "seq", "attempt"})
 # The sentences of a request for approval by label; they are made where suggestions and rules are known.
 Explain = Callable[[Connection, UUID], Mapping[str, str]]
-RATE_EVENTS = frozenset({"high_error_rate", "error_spike", "recovered"})
+# Events of error rates, and their severities.
+RATE_EVENTS = {
+    "high_error_rate": "error",
+    "error_spike": "error",
+    "new_error_level": "warning",
+    "recovered": "info",
+}
 
 
 @dataclass(frozen=True)
@@ -79,9 +85,9 @@ def _event(
     event = str(fields.get("event") or fields.get("to") or "message")
     row = rows.get(_key(fields))
     if row is None:
-        kind = "error_rate" if fields.get("event") in RATE_EVENTS else "message"
+        kind = "error_rate" if event in RATE_EVENTS else "message"
         about = str(fields.get("type") or fields.get("operation") or queue)
-        severity = "error" if kind == "error_rate" and event != "recovered" else "info"
+        severity = RATE_EVENTS.get(event, "info")
         return Event(kind, severity, {**fields, "event": event, "about": about, "details": _details(fields)})
     title = (row.payload or {}).get("title") if isinstance(row.payload, Mapping) else None
     data = row.data if isinstance(row.data, Mapping) else {}

@@ -189,7 +189,10 @@ class ErrorsSettings(BaseModel):
         default=3.29, ge=0, le=10, description="standard deviations above it, so that it is no chance"
     )
     alert_cooldown: int = Field(
-        default=300, ge=0, le=86_400, description="seconds between two alerts of one operation"
+        default=300,
+        ge=0,
+        le=86_400,
+        description="seconds for which an operation has to be well before its alert ends",
     )
     sentry_key: SecretStr | None = Field(
         default=None,

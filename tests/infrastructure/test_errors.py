@@ -132,23 +132,103 @@ def test_spread_over_hours_it_does_not_alert(engine: Engine) -> None:
     assert error_analysis.analyze(engine).alerts == []
 
 
-def test_one_alert_per_cooldown_then_a_notice_when_it_is_well_again(
-    engine: Engine, sent: Callable[[str], list[Any]]
+@pytest.fixture
+def later(engine: Engine) -> Callable[[float], None]:
+    """Let so many seconds pass: all that happened was so much earlier."""
+
+    def move(seconds: float) -> None:
+        with engine.begin() as connection:
+            for table, columns in (
+                ("error_occurrences", ("at",)),
+                ("operation_successes", ("at",)),
+                ("operation_alerts", ("since", "told_at")),
+            ):
+                moved = ", ".join(f"{name} = {name} - make_interval(secs => {seconds})" for name in columns)
+                connection.execute(text(f"UPDATE {table} SET {moved}"))
+
+    return move
+
+
+def events(messages: list[Any]) -> list[tuple[str, bool]]:
+    return [(message["event"], message.get("worse", False)) for message in messages if "event" in message]
+
+
+def test_a_high_rate_is_one_incident_until_it_is_over(
+    engine: Engine, sent: Callable[[str], list[Any]], later: Callable[[float], None]
 ) -> None:
+    for _ in range(30):
+        succeeded(engine, times=50, age=1.0)
+        failed(engine, times=50)
+        error_analysis.analyze(engine)
+        later(60)
+    assert events(sent("error_notifications")) == [("high_error_rate", False)]
+    for _ in range(10):
+        succeeded(engine, times=100)
+        error_analysis.analyze(engine)
+        later(60)
+    assert events(sent("error_notifications")) == [("high_error_rate", False), ("recovered", False)]
     failed(engine, times=50)
     assert error_analysis.analyze(engine).alerts == ["pay"]
-    failed(engine, times=50)
-    assert error_analysis.analyze(engine).alerts == []
-    with engine.begin() as connection:
-        assert error_alerts.recover(connection) == []
-    succeeded(engine, times=100_000)
-    with engine.begin() as connection:
-        assert error_alerts.recover(connection) == ["pay"]
-        assert error_alerts.recover(connection) == []
-    assert [m["event"] for m in sent("error_notifications") if "event" in m] == [
-        "high_error_rate",
-        "recovered",
+
+
+def test_a_rate_around_its_limit_is_one_incident(
+    engine: Engine, sent: Callable[[str], list[Any]], later: Callable[[float], None]
+) -> None:
+    """At times below, at times above: no start and end for each time it crosses the limit."""
+    for errors in (60, 20, 70, 30, 80) * 8:
+        succeeded(engine, times=1_000 - errors, age=1.0)
+        failed(engine, times=errors)
+        error_analysis.analyze(engine)
+        later(61)
+    assert [event for event, _ in events(sent("error_notifications"))] == ["high_error_rate"]
+
+
+def test_an_alert_is_repeated_once_if_it_became_far_worse(
+    engine: Engine, sent: Callable[[str], list[Any]], later: Callable[[float], None]
+) -> None:
+    for errors in [20] * 6 + [99] * 7:
+        succeeded(engine, times=100 - errors, age=1.0)
+        failed(engine, times=errors)
+        error_analysis.analyze(engine)
+        later(61)
+    messages = sent("error_notifications")
+    assert events(messages) == [("high_error_rate", False), ("high_error_rate", True)]
+    assert [message["rate"] for message in messages if "event" in message] == [0.2, 0.99]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "end"), [(20, "recovered"), (90, "new_error_level")], ids=["for a while", "for good"]
+)
+def test_a_spike_is_one_incident_with_an_end(
+    engine: Engine,
+    sent: Callable[[str], list[Any]],
+    later: Callable[[float], None],
+    minutes: int,
+    end: str,
+) -> None:
+    for minute in range(60 + minutes + 10):
+        succeeded(engine, times=100_000, age=1.0)
+        failed(engine, times=1 if minute < 60 or minute >= 60 + minutes else 20)
+        error_analysis.analyze(engine)
+        later(60)
+    assert events(sent("error_notifications")) == [
+        ("error_spike", False),
+        ("error_spike", True),
+        (end, False),
     ]
+
+
+def test_of_an_operation_with_a_high_rate_a_spike_is_no_news(
+    engine: Engine, sent: Callable[[str], list[Any]]
+) -> None:
+    for n in range(20):
+        failed(engine, age=310.0 + n * 100)
+    error_analysis.analyze(engine)
+    failed(engine, times=50)
+    error_analysis.analyze(engine)
+    failed(engine, times=5)
+    error_analysis.analyze(engine)
+    assert events(sent("error_notifications")) == [("high_error_rate", False)]
 
 
 def test_far_more_errors_than_usual_are_a_spike_even_at_a_low_rate(
@@ -169,9 +249,9 @@ def test_far_more_errors_than_usual_are_a_spike_even_at_a_low_rate(
 
 @pytest.mark.parametrize(
     ("lately", "before", "spike"),
-    [(9, 0, False), (10, 1, True), (10, 60, False), (12, 60, True), (116, 1_200, False), (131, 1_200, True)],
+    [(9, 0, False), (10, 1, True), (17, 60, False), (18, 60, True), (144, 1_200, False), (145, 1_200, True)],
 )
-def test_a_spike_is_beyond_three_standard_deviations(lately: int, before: int, spike: bool) -> None:
+def test_a_spike_is_beyond_four_standard_deviations(lately: int, before: int, spike: bool) -> None:
     assert error_alerts.is_spike(lately, before, 12) is spike
 
 

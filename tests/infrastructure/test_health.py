@@ -174,6 +174,27 @@ def test_each_change_is_one_message_with_its_severity(
     assert [message["to"] for message in sent("health_notifications")] == ["open", "closed"]
 
 
+def test_a_value_around_its_limit_is_one_incident(engine: Engine, sent: Callable[[str], list[Any]]) -> None:
+    """Worse at once, better only where it is clearly better: not each time that it crosses the limit."""
+    values = [80.0, *[91.0, 89.5, 90.2, 91.0, 88.0, 86.0] * 10, 95.5, 96.0, *[94.0, 93.0] * 5, 85.0, 85.0]
+    for value in values:
+        record(engine, disk=health_agent.threshold_result(value, 90.0, 95.0, f"{value} % full", "%"))
+    with engine.connect() as connection:
+        [incident] = health_states.incidents(connection)
+        samples = connection.scalar(text("SELECT count(*) FROM health_samples WHERE status = 'healthy'"))
+    assert (incident["status"], incident["worst"]) == ("closed", "unhealthy")
+    assert [message["to"] for message in sent("health_notifications")] == ["open", "open", "closed"]
+    assert samples == sum(value <= 90 for value in values)
+
+
+def test_an_open_incident_that_starts_to_flap_is_no_news(
+    engine: Engine, sent: Callable[[str], list[Any]]
+) -> None:
+    for status in ("unhealthy", "unhealthy", *("healthy", "unhealthy") * 20, *("healthy",) * 20):
+        record(engine, shop=result(status))  # type: ignore[arg-type]
+    assert [message["to"] for message in sent("health_notifications")] == ["open", "closed"]
+
+
 def test_an_incident_shows_what_was_so_last(engine: Engine) -> None:
     for message in ("slow", "slow", "closed", "closed"):
         status = "degraded" if message == "slow" else "unhealthy"
