@@ -126,18 +126,19 @@ class Inbox:
     def _decide(
         self, request: Request, seen: dict[UUID, str], decision: str, comment: str | None
     ) -> Response:
-        actor = request.state.actor
-        with self.engine.connect() as connection:
-            # Before the first decision: if there is no request of such an id, the response is that alone.
-            for id_ in seen:
-                records.show(connection, id_)
+        if not seen:
+            return self._selected(
+                request, [], problem="nothing was decided: no request is marked", status_code=400
+            )
         try:
-            results = batches.decide_all(self.engine, decision, seen, actor=actor, comment=comment)
+            results = batches.decide_all(
+                self.engine, decision, seen, actor=request.state.actor, comment=comment
+            )
         except QflowError as error:
             return self._selected(request, list(seen), problem=str(error), status_code=400)
         with self.engine.connect() as connection:
             rows = [
-                {"approval": records.show(connection, id_), "result": result, "problem": problem}
+                {"id": id_, "approval": _found(connection, id_), "result": result, "problem": problem}
                 for id_, result, problem in results
             ]
         return page(request, "decided.html", rows=rows, decision=decision)

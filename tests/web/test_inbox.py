@@ -210,18 +210,21 @@ def test_a_selection_with_a_request_that_is_not_there_shows_the_others(client: T
     assert client.get("/approvals/selected", params={"id": str(unknown)}).status_code == 404
 
 
-def test_nothing_is_decided_together_with_a_request_that_is_not_there(
+def test_a_request_that_is_not_there_is_named_and_the_others_are_decided(
     client: TestClient, engine: Engine, ask: Ask
 ) -> None:
-    id_ = ask()
+    id_, unknown = ask(), uuid4()
     page = client.get("/approvals/selected", params={"id": str(id_)}).text
     with engine.connect() as connection:
-        seen = [f"{id_} {records.show(connection, id_)['digest']}", f"{uuid4()} 00"]
-    assert f'value="{seen[0]}"' in page
+        seen = [f"{unknown} 00", f"{id_} {records.show(connection, id_)['digest']}"]
     form = {"csrf": form_of(page)["csrf"], "decision": "deny"}
-    for sent, code, after in ((seen, 404, "pending"), (seen[:1], 200, "denied")):
-        answer = client.post("/approvals/selected", data={**form, "seen": sent})
-        assert (answer.status_code, status(engine, id_)) == (code, after)
+    answer = client.post("/approvals/selected", data={**form, "seen": seen})
+    assert (answer.status_code, status(engine, id_)) == (200, "denied")
+    assert "1 of 2 decided: deny" in answer.text
+    assert f"not decided: there is no approval {unknown}" in answer.text
+    nothing = client.post("/approvals/selected", data=form)
+    assert nothing.status_code == 400
+    assert "no request is marked" in nothing.text
 
 
 def test_a_comment_of_any_length_is_stored_or_refused_in_words(
