@@ -99,7 +99,7 @@ def request_approval(
             the form is not valid, the owner may not decide, or fewer people may decide it than have to.
     """
     limits = settings().approvals
-    required = required_approvals or limits.quorum.get(kind, 1)
+    required = limits.quorum.get(kind, 1) if required_approvals is None else required_approvals
     refuse_unreachable(kind, required, requested_by)
     return _create(
         connection,
@@ -108,7 +108,7 @@ def request_approval(
         content,
         requested_by=requested_by,
         reason=reason,
-        ttl=ttl or limits.ttl,
+        ttl=limits.ttl if ttl is None else ttl,
         required=required,
         evidence=evidence,
         form=[field.model_dump(mode="json", exclude_defaults=True) for field in forms.parse(form)] or None,
@@ -256,7 +256,7 @@ def _create(
         raise UsageError(f"the requester's name is longer than {MAX_NAME_LENGTH} characters")
     if owner is not None:
         refuse_unfit(kind, owner, requested_by)
-    if not 1 <= required <= 100:
+    if not isinstance(required, int) or not 1 <= required <= 100:
         raise UsageError(f"{required} approvals cannot be required: 1 to 100 can")
     if not 0 < ttl <= settings().approvals.max_ttl:
         raise UsageError(f"an approval waits more than 0 and at most {settings().approvals.max_ttl} seconds")

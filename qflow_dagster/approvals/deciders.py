@@ -18,6 +18,7 @@ from qflow_dagster.settings import settings
 
 # Begins the name of a team among the deciders of a kind.
 TEAM = "team:"
+RESERVED = (TEAM, "policy:")
 
 
 def members(kind: str) -> list[str] | None:
@@ -51,9 +52,9 @@ def refuse_unnamed(actor: str) -> None:
         DecisionRefusedError: It is empty, too long, or reserved.
     """
     if not identity(actor) or len(actor) > MAX_NAME_LENGTH:
-        raise DecisionRefusedError(f"a decision needs a named actor of at most {MAX_NAME_LENGTH} characters")
-    if identity(actor).startswith("policy:"):
-        raise DecisionRefusedError("names beginning with 'policy:' are the policies' own")
+        raise DecisionRefusedError(f"a person is named by 1 to {MAX_NAME_LENGTH} characters")
+    if reserved := next((prefix for prefix in RESERVED if identity(actor).startswith(prefix)), None):
+        raise DecisionRefusedError(f"names that begin with {reserved!r} are no names of people")
 
 
 def refuse_unreadable(name: str) -> None:

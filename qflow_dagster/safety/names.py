@@ -68,14 +68,14 @@ def identity(name: str) -> str:
 
 def alike(name: str, other: str) -> bool:
     """Return whether two names are different and look the same, as with a Cyrillic letter for a Latin one."""
-    return identity(name) != identity(other) and _appearance(name) == _appearance(other)
+    one, two = identity(name), identity(other)
+    # Two names in ASCII are as people chose them: bill and bi11 may be two.
+    return one != two and not (one.isascii() and two.isascii()) and _appearance(one) == _appearance(two)
 
 
-def _appearance(name: str) -> str:
-    form = identity(name)
-    if form.isascii():
-        return form
-    return "".join(next(_ascii_lookalikes(character), character) for character in form).casefold()
+def _appearance(form: str) -> str:
+    # Letters of ASCII too: beside a foreign letter, the l and the 1 of the other name look the same as well.
+    return "".join(min({character, *_ascii_lookalikes(character)}) for character in form).casefold()
 
 
 def _looks_ascii(character: str) -> bool:

@@ -60,7 +60,7 @@ def test_one_denial_ends_it(engine: Engine) -> None:
             decisions.deny(connection, id_, actor="ada")
 
 
-@pytest.mark.parametrize("actor", ["", "  ", "\u200b\u3164", "policy:edit", "x" * 201])
+@pytest.mark.parametrize("actor", ["", "  ", "\u200b\u3164", "policy:edit", "Team:shop", "x" * 201])
 def test_a_decision_needs_a_name_that_a_person_may_have(engine: Engine, actor: str) -> None:
     with engine.begin() as connection:
         id_ = ask(connection)
@@ -251,8 +251,12 @@ def test_it_can_be_revoked_until_it_is_used(engine: Engine) -> None:
         ({"target": "\u200b"}, "needs a target"),
         ({"reason": " \u3164\n\u2063"}, "needs a reason"),
         ({"owner": "bo\u202eb"}, "characters that hide"),
+        ({"owner": ""}, "a person is named by"),
         ({"required_approvals": 101}, "1 to 100"),
+        ({"required_approvals": 0}, "1 to 100"),
+        ({"required_approvals": 1.5}, "1 to 100"),
         ({"ttl": 1e12}, "at most"),
+        ({"ttl": 0}, "at most"),
         ({"target": "a\0b"}, "target holds NUL"),
         # What is approved is bound by its digest: nothing of it is replaced.
         ({"content": float("nan")}, "cannot be stored as JSON"),
