@@ -1,6 +1,6 @@
 """Endpoints: where the messages of a queue go, which of them, and how often.
 
-An address is a URL of Apprise (e-mail and a hundred more), of a webhook of Slack, Teams, Discord or Mattermost, another
+An address is a URL of Apprise (e-mail and a hundred more), of a webhook of a chat service (`chat`), another
 ``http(s)://`` address, which gets signed JSON, or says where the address is kept: ``env:NAME``, ``file:PATH``.
 Does not belong here: sending (`delivery`).
 """

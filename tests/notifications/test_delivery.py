@@ -85,6 +85,19 @@ def test_a_message_reaches_its_endpoint_signed(engine: Engine, webhook: LocalSer
     assert got.headers["X-Qflow-Signature"] != signature("other", timestamp, got.body)
 
 
+@pytest.mark.parametrize(
+    "path", ["/hooks/abcdefghijklmnopqrstuvwxyz", f"/hooks/{'61f0a1b2' * 3}/{'AbCdEfGh' * 6}"]
+)
+def test_a_chat_service_gets_its_own_form(engine: Engine, webhook: LocalServer, path: str) -> None:
+    """Mattermost and Rocket.Chat, at addresses of their own."""
+    add(engine, "chat", webhook.url + path)
+    send(engine, {"event": "high_error_rate", "operation": "pay", "errors": 5, "total": 10, "window": 60})
+    assert deliver_all(engine) == 1
+    [got] = webhook.received
+    assert got.path == path
+    assert "5 of 10 calls failed within 60 s" in json.loads(got.body)["text"]
+
+
 def test_only_what_passes_the_filters_and_only_what_is_sent_later(
     engine: Engine, webhook: LocalServer
 ) -> None:

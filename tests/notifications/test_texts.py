@@ -360,6 +360,22 @@ def test_retry_after(value: str, seconds: float | None) -> None:
             ),
             "Slack",
         ),
+        ("https://hooks.slack-gov.com/services/T0AAAAAAA/B0BBBBBBB/abcdefghijklmnopqrstuvwx", "Slack"),
+        ("https://discord.com/api/v10/webhooks/4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js", "Discord"),
+        (
+            "https://chat.googleapis.com/v1/spaces/AAAABBBB/messages?key=AIzaSyDdI0hCZtE6vySjMm-WEfRq3CPzqKqqsHI"
+            "&token=abcDEF%3D",
+            "Google Chat",
+        ),
+        ("https://webexapis.com/v1/webhooks/incoming/" + "Y2lzY29zcGFyazov" * 5, "Webex"),
+        ("https://open.larksuite.com/open-apis/bot/v2/hook/abcdef12-3456-7890-abcd-ef1234567890", "Lark"),
+        ("https://open.feishu.cn/open-apis/bot/v2/hook/abcdef12-3456-7890-abcd-ef1234567890", "Lark"),
+        (
+            "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=8b6b8a3c-1234-5678-9abc-def012345678",
+            "WeCom",
+        ),
+        ("https://ntfy.sh/qflow", "ntfy"),
+        (f"https://rocket.example.org/hooks/{'61f0a1b2' * 3}/{'AbCdEfGh' * 6}", "Rocket.Chat"),
         ("https://discord.com/api/webhooks/4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js", "Discord"),
         (
             "https://prod-161.westeurope.logic.azure.com:443/workflows/643e69f83c8944438d68119179a10a64/triggers/"
@@ -384,6 +400,14 @@ def test_the_address_of_a_chat_service_is_recognized_and_accepted(address: str, 
         ("http://hooks.slack.com/services/T1/B1/x", "https://hooks.slack.com/services/T.../B.../..."),
         ("https://discord.com/channels/1/2", "https://discord.com/api/webhooks/NUMBER/TOKEN"),
         ("https://team.webhook.office.com/x", "/workflows/ID/triggers/manual/paths/invoke"),
+        (
+            "https://outlook.office.com/webhook/a@b/IncomingWebhook/c/d",
+            "/workflows/ID/triggers/manual/paths/invoke",
+        ),
+        ("https://chat.googleapis.com/v1/spaces", "https://chat.googleapis.com/v1/spaces/SPACE/messages"),
+        ("https://api.telegram.org/bot123456789:AAabc/sendMessage", "tgram://BOT_TOKEN/CHAT_ID"),
+        ("https://events.pagerduty.com/v2/enqueue", "pagerduty://INTEGRATION_KEY@API_KEY"),
+        ("https://api.opsgenie.com/v2/alerts", "opsgenie://API_KEY"),
     ],
 )
 def test_a_wrong_address_of_a_chat_service_is_refused_with_the_expected_form(address: str, form: str) -> None:
