@@ -30,6 +30,8 @@ _GENERATED_CLASS = (
     (re.compile(r"(\$\$_javassist)(?:_seam)?(?:_\d+)?"), r"\1"),
     (re.compile(r"(\$fn__)\d+"), r"\1"),
     (re.compile(r"\$\$Lambda[$/\dxa-f]*"), "$$Lambda"),
+    # Of Android's compiler.
+    (re.compile(r"(\$\$ExternalSynthetic[A-Za-z]{1,40})\d+"), r"\1"),
 )
 # Names that compilers and runtimes number anew in each build or run.
 _GENERATED = (
@@ -44,6 +46,18 @@ _GENERATED = (
     (re.compile(r"@anonymous.*"), "@anonymous"),
     (re.compile(r"^\[Anonymous.*"), ""),
 )
+# The same of one platform only, in functions and modules.
+_GENERATED_OF = {
+    "java": ((re.compile(r"^\$r8\$lambda\$.*"), ""),),
+    # <Pay>d__12, <>c__DisplayClass5_0, <Pay>b__5_0, <Pay>g__inner|5_0
+    "csharp": ((re.compile(r"(>[a-z]__(?:DisplayClass|\w{1,100}\|)?)\d+(?:_\d+)?"), r"\1"),),
+    # "-pay/2-fun-0-"/1
+    "elixir": ((re.compile(r"(-fun-)\d+(?=-)"), r"\1"),),
+    # Types of generics: Map[...], Map[go.shape.int]
+    "go": ((re.compile(r"\[[^\[\]]{0,500}\]"), ""),),
+    # Since Ruby 3.4 a method is named with its class.
+    "ruby": ((re.compile(r"^(?:[A-Z]\w{0,100}(?:::)?){1,20}[.#](?=\S)"), ""),),
+}
 _UNNAMED = frozenset(
     {
         "",
@@ -65,6 +79,10 @@ _OPERATORS = (
     ("operator()", "operator\3"),
 )
 _FILE_HASH = re.compile(r"[.-][0-9a-f]{7,40}(?=\.)")
+# Mono names the build of a library that has no debug information.
+_BUILD_ID = re.compile(r"^<[0-9a-f]{32}>")
+# Code that PHP evaluates, with the line that does so.
+_EVALUATED = re.compile(r"\(\d{1,9}\) : eval\(\)'d code")
 # Folders of releases: numbers, dates, hashes.
 _RELEASE = re.compile(r"^(?:v?\d[\d.\-_]*|[0-9a-f]{7,40}|(?=.*\d{4}).+)$")
 
@@ -95,6 +113,8 @@ def clean_function(function: str, platform: str = "") -> str:
     """Return the name of a function without parts that differ between builds, runs and runtimes."""
     function = function[:MAX_LINE_LENGTH].replace("`anonymous namespace'", "(anonymous namespace)")
     for pattern, replacement in _GENERATED:
+        function = pattern.sub(replacement, function)
+    for pattern, replacement in _GENERATED_OF.get(platform, ()):
         function = pattern.sub(replacement, function)
     if platform in NATIVE:
         function = native_name(function)
@@ -153,9 +173,9 @@ def clean_file(frame: Frame) -> str:
     """Return the last two parts of a path, without hashes and folders of releases; of an SDK's frame the last part."""
     file = (frame.file or "").partition("?")[0]
     parts = [part for part in re.split(r"[/\\]", file) if part]
-    if not parts or parts[-1] in ("<anonymous>", "[native code]"):
+    if not parts or parts[-1] in ("<anonymous>", "[native code]") or _BUILD_ID.match(parts[-1]):
         return ""
-    name = _FILE_HASH.sub("", parts[-1])
+    name = _EVALUATED.sub(" : eval", _FILE_HASH.sub("", parts[-1]))
     folder = parts[-2] if len(parts) > 1 and not _RELEASE.match(parts[-2]) else ""
     return f"{folder}/{name}".removeprefix("/").lower()
 
@@ -168,6 +188,8 @@ def _clean_module(frame: Frame) -> str:
         return "" if "$$Lambda" in module else module
     if frame.platform in JAVASCRIPT and "/" in module and frame.path.endswith(module):
         return ""
+    for pattern, replacement in _GENERATED_OF.get(frame.platform, ()):
+        module = pattern.sub(replacement, module)
     return module
 
 

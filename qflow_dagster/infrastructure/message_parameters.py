@@ -12,6 +12,7 @@ MAX_MESSAGE_LENGTH = 500
 
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6}"
+_POD = "[bcdfghjklmnpqrstvwxz2456789]"
 _TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?: ?[AaPp][Mm]\b)?"
 _ZONE = r"(?:(?:GMT|UTC)?[+-]\d{2}:?\d{2}|Z|[A-Z]{3,4})\b(?: \([A-Za-z ]{1,40}\))?"
 _VARIABLE: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
@@ -19,6 +20,8 @@ _VARIABLE: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"(?<=\w=)(?:true|false)\b", re.IGNORECASE), "<bool>"),
     (re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE), "<id>"),
     (re.compile(r"\b(?:00-[0-9a-f]{32}-[0-9a-f]{16}-0\d|1-[0-9a-f]{8}-[0-9a-f]{24})\b"), "<id>"),
+    # What Kubernetes adds to the names of pods, of letters and digits that make no words.
+    (re.compile(rf"(?<=\w)-{_POD}{{6,10}}-{_POD}{{5}}\b"), "-<id>"),
     (re.compile(r"\btx[0-9a-f]{21}-[0-9a-f]{10}(?:-\w{1,40})?"), "<id>"),
     (re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]++\.[\w.]++"), "<address>"),
     (re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://\S+", re.IGNORECASE), "<address>"),

@@ -160,6 +160,7 @@ def test_frames_of_libraries_count_only_where_there_are_no_own() -> None:
         ("in tx274a77a8975c4a66aeb24-0052d95365", "in tx974b77a8975c4a66aeb24-9952d95365-cluster01"),
         ("offset -23 is too small", "offset 23 is too small"),
         ("took 10ms", "took 1.234s"),
+        ("pod shop-7d9c6b5f4-x2x9z is away", "pod shop-5c44f7b68-vgkqt is away"),
         ("name='alice' is taken", 'name="bob o" is taken'),
         ("flag=True was refused", "flag=false was refused"),
     ],
@@ -178,6 +179,7 @@ def test_messages_that_differ_in_numbers_ids_paths_and_addresses_are_one(one: st
         ("name 'alice' is not defined", "name 'bob' is not defined"),
         ("it is true", "it is false"),
         ("load a.b.c", "load a.b.d"),
+        ("step my-sync-flow failed", "step my-other-flow failed"),
     ],
 )
 def test_messages_that_differ_in_words_of_the_program_are_two(one: str, other: str) -> None:

@@ -77,6 +77,51 @@ SAME = [
     ("js anonymous", error(frame("<anonymous>", "a.js")), error(frame("?", "a.js"))),
     ("js bundle", error(frame("f", "/js/app.3f2a9c1b.js")), error(frame("f", "/js/app.9b1d04e7.js?v=2"))),
     ("c++ arguments", error(frame("run(int, char**)", "a.cc")), error(frame("run(long)", "a.cc"))),
+    (
+        "C# state machine",
+        error(frame("MoveNext", platform="csharp", module="Shop.Cart+<PayAsync>d__12")),
+        error(frame("MoveNext", platform="csharp", module="Shop.Cart+<PayAsync>d__9")),
+    ),
+    (
+        "C# closure",
+        error(frame("<Pay>b__0", platform="csharp", module="Shop.Cart+<>c__DisplayClass5_0")),
+        error(frame("<Pay>b__1", platform="csharp", module="Shop.Cart+<>c__DisplayClass7_2")),
+    ),
+    (
+        "C# local function",
+        error(frame("<Pay>g__check|5_0", platform="csharp", module="Cart")),
+        error(frame("<Pay>g__check|12_1", platform="csharp", module="Cart")),
+    ),
+    (
+        "Mono's build",
+        error(frame("Pay", "<0123456789abcdef0123456789abcdef>", platform="csharp")),
+        error(frame("Pay", "<ffff456789abcdef0123456789abcdef>", platform="csharp")),
+    ),
+    (
+        "Elixir function",
+        error(frame('Cart."-pay/2-fun-0-"/1', platform="elixir")),
+        error(frame('Cart."-pay/2-fun-3-"/1', platform="elixir")),
+    ),
+    (
+        "Android lambda",
+        error(frame("$r8$lambda$abcDEF1", module="a.M$$ExternalSyntheticLambda4", platform="java")),
+        error(frame("$r8$lambda$xyzQWE9", module="a.M$$ExternalSyntheticLambda7", platform="java")),
+    ),
+    (
+        "Go generics",
+        error(frame("Map[...]", module="shop", platform="go")),
+        error(frame("Map[go.shape.int]", module="shop", platform="go")),
+    ),
+    (
+        "PHP eval",
+        error(frame("run", "/app/View.php(12) : eval()'d code", platform="php")),
+        error(frame("run", "/app/View.php(88) : eval()'d code", platform="php")),
+    ),
+    (
+        "Ruby 3.4",
+        error(frame("pay", platform="ruby")),
+        error(frame("Shop::Cart#pay", platform="ruby")),
+    ),
     ("bare object", error(frame("f")), {"exception": error(frame("f"))["exception"]["values"][0]}),
     ("old name", error(frame("f")), {"sentry.interfaces.Exception": error(frame("f"))["exception"]}),
     ("old message", {"message": "hello 1"}, {"sentry.interfaces.Message": {"message": "hello 2"}}),
@@ -90,6 +135,18 @@ DIFFERENT = [
     ("caused or not", chain("C"), chain("A", "C")),
     ("module", error(frame("f", "A.java", module="com.a.A")), error(frame("f", "A.java", module="com.b.A"))),
     ("no files", error(frame("f", None)), error(frame("g", None))),
+    (
+        "C# methods",
+        error(frame("MoveNext", platform="csharp", module="Shop.Cart+<PayAsync>d__12")),
+        error(frame("MoveNext", platform="csharp", module="Shop.Cart+<SendAsync>d__12")),
+    ),
+    (
+        "Java anonymous classes",
+        error(frame("run", module="a.Main$1", platform="java")),
+        error(frame("run", module="a.Main$2", platform="java")),
+    ),
+    ("Go closures", error(frame("pay.func1", platform="go")), error(frame("pay.func2", platform="go"))),
+    ("Ruby operators", error(frame("Cart#==", platform="ruby")), error(frame("Cart#[]", platform="ruby"))),
     (
         "program frames",
         error(frame("f", in_app=True), *[LIBRARY] * 9),
