@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, text
 
-from benchmarks import alarms
+from benchmarks import alarms, intake
 from qflow_dagster.approvals import arbiter, authorization, records
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
 from qflow_dagster.infrastructure import error_analysis
@@ -248,12 +248,16 @@ def main() -> None:
     parser.add_argument("--errors", type=int, default=100_000, help="errors to take in")
     parser.add_argument("--approvals", type=int, default=500, help="approvals to decide")
     parser.add_argument("--days", type=int, default=0, help="only simulate so many days with planted faults")
+    parser.add_argument("--intake", type=float, help="only take in events over HTTP, so many seconds per way")
     arguments = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="qb-"))
     home.chmod(0o755)
     settings().home = home
     embedded.start(home)
     try:
+        if arguments.intake:
+            console.print(intake.table(fresh(home, "bench_intake"), arguments.intake))
+            return
         if arguments.days:
             for table in alarms.tables(arguments.days, lambda name: fresh(home, name)):
                 console.print(table)

@@ -362,10 +362,14 @@ def _count(count: int) -> int:
     return int(min(count, MAX_COUNT))
 
 
+def _check_severity(severity: str) -> None:
+    if severity not in SEVERITIES:
+        raise UsageError(f"{severity!r} is not a severity; valid ones: {', '.join(SEVERITIES)}")
+
+
 def _check(occurrence: Occurrence) -> None:
     check_operation(occurrence.operation)
-    if occurrence.severity not in SEVERITIES:
-        raise UsageError(f"{occurrence.severity!r} is not a severity; valid ones: {', '.join(SEVERITIES)}")
+    _check_severity(occurrence.severity)
     if occurrence.context is not None:
         to_json(occurrence.context, "an error's context")
 
@@ -376,7 +380,7 @@ def _clean(value: str | None, limit: int) -> str | None:
 
 def _prepared(occurrence: Occurrence) -> dict[str, Any]:
     """Return the row of an occurrence: checked, cut to size, without secrets."""
-    _check(occurrence)
+    _check_severity(occurrence.severity)
     stack = _clean(occurrence.stack, MAX_STACK_LENGTH)
     return {
         "operation": check_operation(occurrence.operation),
@@ -399,7 +403,7 @@ def _context(context: Json) -> Json:
     if context is None:
         return None
     kept = redact(_bounded(storable(context)))
-    size = len(json.dumps(kept))
+    size = len(to_json(kept, "an error's context"))
     if size <= MAX_CONTEXT_BYTES:
         return kept
     if not isinstance(kept, dict):
