@@ -216,9 +216,12 @@ def hold(connection: Connection, operation: str, state: str, *, actor: str, reas
     """Hold a breaker `open` (no call is made) or `closed` (all calls are made) until it is released.
 
     Raises:
-        UsageError: It is held in that state already, or the operation or reason is empty or too long.
+        UsageError: It is held in that state already, the state is another, or the operation or reason is empty or too
+            long.
     """
     check_operation(operation)
+    if state not in ("open", "closed"):
+        raise UsageError(f"a circuit breaker is held open or closed, not {state!r}")
     if not reason.strip() or len(reason) > MAX_REASON_LENGTH:
         raise UsageError(f"the reason to hold a circuit breaker has 1 to {MAX_REASON_LENGTH:,} characters")
     row = ensure(connection, operation)

@@ -79,8 +79,11 @@ def build_app(
             Mount(
                 "/api/{project:int}",
                 routes=[
-                    Route("/envelope/", sentry.envelope, methods=["POST"]),
-                    Route("/store/", sentry.envelope, methods=["POST"]),
+                    # A redirect to the path with a slash is not followed by senders.
+                    *(
+                        Route(path, sentry.envelope, methods=["POST"])
+                        for path in ("/envelope/", "/envelope", "/store/", "/store")
+                    ),
                     Route("/integration/otlp/v1/traces", otlp.traces, methods=["POST"]),
                     Route("/integration/otlp/v1/logs", otlp.logs, methods=["POST"]),
                 ],

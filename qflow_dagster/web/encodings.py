@@ -5,6 +5,7 @@ Belongs here: gzip, deflate, Brotli and Zstandard (RFC 9110, RFC 7932, RFC 8878)
 
 import base64
 import binascii
+import codecs
 import zlib
 
 import brotli
@@ -56,7 +57,7 @@ def decode_legacy(body: bytes, maximum: int) -> bytes:
 
     They do not say so in a header. Raises as `decode`.
     """
-    start = body[:64].lstrip()[:1]
+    start = body[:64].removeprefix(codecs.BOM_UTF8).lstrip()[:1]
     if start == b"{":
         return body
     try:

@@ -69,7 +69,7 @@ class Envelope:
     check_ins: list[CheckIn] = field(default_factory=list)
     discarded: list[Discarded] = field(default_factory=list)
     # Problems of invalid items; the other items are kept.
-    problems: list[str] = field(default_factory=list)
+    problems: list[InvalidEnvelopeError] = field(default_factory=list)
 
     @property
     def kept(self) -> int:

@@ -216,7 +216,7 @@ def _add(items: list[Any], envelope: Envelope, item: Any) -> None:
     if envelope.kept < MAX_RECORDS:
         items.append(item)
     else:
-        envelope.problems.append("too many errors and successes")
+        envelope.problems.append(InvalidEnvelopeError("too many errors and successes"))
 
 
 def _severity(record: LogRecord) -> str:

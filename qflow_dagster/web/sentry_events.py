@@ -23,7 +23,7 @@ from qflow_dagster.web.sentry_counts import (
     sessions_from,
 )
 from qflow_dagster.web.sentry_stacks import exceptions_of, stack_text, threads_of
-from qflow_dagster.web.sentry_values import age, values
+from qflow_dagster.web.sentry_values import age, filled, is_ahead, values
 from qflow_dagster.web.sentry_values import text as _text
 
 logger = logs.logger(__name__)
@@ -31,22 +31,36 @@ logger = logs.logger(__name__)
 # Sentry's own limit of an event.
 MAX_EVENT_BYTES = 1_000_000
 MAX_ITEMS = 1_000
+# By the levels of Sentry, and the numbers of those of Python's logging, which old SDKs send.
 SEVERITIES = {
     "fatal": "critical",
+    "critical": "critical",
+    "50": "critical",
     "error": "error",
+    "40": "error",
     "warning": "warning",
+    "warn": "warning",
+    "30": "warning",
     "info": "info",
     "log": "info",
+    "20": "info",
     "debug": "debug",
+    "10": "debug",
 }
 # Parts of a fingerprint, and last breadcrumbs that are kept.
 MAX_FINGERPRINT, MAX_BREADCRUMBS = 20, 20
 FINE = {"ok", "unset", None}
-READ = ("event", "transaction")
+READ = ("event", "transaction", "span")
+# Of a page, measurements that are sent as spans of their own; they are no calls.
+MEASUREMENTS = ("ui.webvital", "ui.interaction")
 COUNTS = ("session", "sessions", "client_report", "check_in")
 MAX_ID_LENGTH = 64
 EVENT_ID = re.compile(r"[0-9a-f]{32}")
 LEAST_SAMPLE_RATE = 1e-6
+
+
+class TooManyItemsError(TooLargeError):
+    """An envelope has too many items; none of them is read."""
 
 
 def parse_event(body: bytes) -> Envelope:
@@ -72,7 +86,7 @@ def parse_envelope(body: bytes) -> Envelope:
     try:
         for number, (kind, payload) in enumerate(_items(rest), 1):
             if number > MAX_ITEMS or (envelope.kept + len(envelope.problems) >= maximum and kind in READ):
-                raise TooLargeError(f"an envelope holds at most {maximum} events and {MAX_ITEMS} items")
+                raise TooManyItemsError(f"an envelope holds at most {maximum} events and {MAX_ITEMS} items")
             try:
                 if kind == "event":
                     # The id in the header is that of the one event that an envelope holds.
@@ -81,17 +95,19 @@ def parse_envelope(body: bytes) -> Envelope:
                     envelope.occurrences.append(occurrence_from(event, header))
                 elif kind == "transaction":
                     _add_transaction(envelope, _object(payload, "a transaction"), header)
+                elif kind == "span":
+                    _add_spans(envelope, _object(payload, "an item of spans"), header)
                 elif kind in COUNTS:
                     _add_counts(envelope, kind, _object(payload, f"an item of type {kind}"), header)
             except InvalidEnvelopeError as error:
-                envelope.problems.append(str(error))
-    except TooLargeError:
+                envelope.problems.append(error)
+    except TooManyItemsError:
         raise
     except InvalidEnvelopeError as error:
         # The end of the item is unknown; items before it are kept.
-        envelope.problems.append(str(error))
+        envelope.problems.append(error)
     if envelope.problems and not envelope.kept:
-        raise InvalidEnvelopeError(envelope.problems[0])
+        raise envelope.problems[0]
     if envelope.problems:
         logger.warning(
             "%d items of an envelope cannot be read: %s", len(envelope.problems), envelope.problems[0]
@@ -108,10 +124,9 @@ def occurrence_from(event: Mapping[str, Any], header: Mapping[str, Any]) -> Occu
     error = exceptions[-1] if exceptions else {}
     said, template = _message(event)
     message = _text(error.get("value"), 10_000) or said
-    dynamic = header.get("trace")
     operations = (
         event.get("transaction"),
-        dynamic.get("transaction") if isinstance(dynamic, Mapping) else None,
+        _mapping(header.get("trace")).get("transaction"),
         event.get("logger"),
     )
     context = {
@@ -129,12 +144,13 @@ def occurrence_from(event: Mapping[str, Any], header: Mapping[str, Any]) -> Occu
         if event.get(name)
     }
     context |= {name: value for name, value in _details(event).items() if value}
+    if is_ahead(event.get("timestamp"), header):
+        context["dated_ahead"] = event["timestamp"]
     stack = stack_text(event, exceptions)
     if template and template != said and not exceptions:
         exceptions = [{"type": "Message", "value": template}]
     trace = _trace(event)
     correlation = trace.get("trace_id") if trace is not None else event.get("event_id")
-    level = event.get("level")
     return Occurrence(
         operation=next((name for value in operations if (name := _text(value, 200))), "sentry"),
         kind=_text(error.get("type"), 200) or "Message",
@@ -142,7 +158,7 @@ def occurrence_from(event: Mapping[str, Any], header: Mapping[str, Any]) -> Occu
         stack=stack,
         exceptions=exceptions or None,
         context=context or None,
-        severity=SEVERITIES.get(level, "error") if isinstance(level, str) else "error",
+        severity=SEVERITIES.get(_text(event.get("level"), 20).lower(), "error"),
         correlation_id=_text(correlation, 200) or None,
         source="sentry",
         age=age(event.get("timestamp"), header),
@@ -156,7 +172,8 @@ def _message(event: Mapping[str, Any]) -> tuple[str, str]:
     if not isinstance(logentry, Mapping):
         return _text(logentry, 10_000), ""
     template = _text(logentry.get("message"), 10_000)
-    return _text(logentry.get("formatted"), 10_000) or template, template
+    formatted = _text(logentry.get("formatted"), 10_000)
+    return formatted or filled(template, logentry.get("params"))[:10_000], template
 
 
 def _details(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,9 +219,33 @@ def _add_transaction(envelope: Envelope, event: Mapping[str, Any], header: Mappi
         success = Success(
             operation,
             age(event.get("timestamp"), header),
-            _stands_for(header),
+            _stands_for(_mapping(header.get("trace")).get("sample_rate")),
             _event_id(event),
             _text(trace.get("trace_id"), 200) or None,
+        )
+        envelope.successes.append(success)
+
+
+def _add_spans(envelope: Envelope, item: Mapping[str, Any], header: Mapping[str, Any]) -> None:
+    """Add the calls among streamed spans, which newer SDKs send instead of transactions: those without one around."""
+    for span in values(item.get("items"))[:MAX_ITEMS]:
+        attributes = _mapping(span.get("attributes"))
+        said = {
+            name: _mapping(attributes.get(f"sentry.{name}")).get("value") for name in ("op", "sample_rate")
+        }
+        if (
+            span.get("is_segment") is not True
+            or span.get("status") not in FINE
+            or _text(said["op"], 200).startswith(MEASUREMENTS)
+        ):
+            continue
+        trace, number = _text(span.get("trace_id"), 200), _text(span.get("span_id"), 200)
+        success = Success(
+            _text(span.get("name"), 200) or "sentry",
+            age(span.get("end_timestamp"), header),
+            _stands_for(said["sample_rate"]),
+            hashlib.sha256(f"span {trace} {number}".encode()).hexdigest()[:32] if trace and number else None,
+            trace or None,
         )
         envelope.successes.append(success)
 
@@ -229,21 +270,22 @@ def _event_id(event: Mapping[str, Any]) -> str | None:
     return id_ if EVENT_ID.fullmatch(id_) else None
 
 
-def _stands_for(header: Mapping[str, Any]) -> int:
-    """Return how many transactions a sampled one stands for, by the sample rate in the header of its envelope."""
-    trace = header.get("trace")
-    given = _text(trace.get("sample_rate"), 20) if isinstance(trace, Mapping) else ""
+def _stands_for(sample_rate: Any) -> int:
+    """Return how many calls a sampled one stands for."""
     try:
-        rate = float(given)
+        rate = float(_text(sample_rate, 20))
     except ValueError:
         return 1
     return round(1 / rate) if LEAST_SAMPLE_RATE <= rate <= 1 else 1
 
 
 def _trace(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    contexts = event.get("contexts")
-    trace = contexts.get("trace") if isinstance(contexts, Mapping) else None
+    trace = _mapping(event.get("contexts")).get("trace")
     return trace if isinstance(trace, Mapping) else None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _items(rest: bytes) -> Iterator[tuple[str, bytes]]:
@@ -264,12 +306,14 @@ def _items(rest: bytes) -> Iterator[tuple[str, bytes]]:
         else:
             raise InvalidEnvelopeError("an item is shorter than its header says")
         yield _text(header.get("type"), MAX_ID_LENGTH), rest[at:stop]
+        if rest[stop : stop + 1] not in (b"", b"\n"):
+            raise InvalidEnvelopeError("an item is longer than its header says")
         at = stop + 1
 
 
 def _object(line: bytes, what: str) -> dict[str, Any]:
     if len(line) > MAX_EVENT_BYTES:
-        raise InvalidEnvelopeError(f"{what} is larger than {MAX_EVENT_BYTES} bytes")
+        raise TooLargeError(f"{what} is larger than {MAX_EVENT_BYTES:,} bytes")
     try:
         value = read_json(line)
     except ValueError:

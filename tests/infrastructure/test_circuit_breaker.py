@@ -158,6 +158,8 @@ def test_held_open_it_refuses_until_it_is_released_and_then_probes(engine: Engin
         hold(engine, "open")
     with pytest.raises(UsageError, match="the reason to hold"):
         hold(engine, "closed", " ")
+    with pytest.raises(UsageError, match="open or closed"):
+        hold(engine, "OPEN")
     wait_is_over(engine)
     with engine.begin() as connection:
         breaker_observation.observe(connection, "model", failures=1, successes_before=0)

@@ -1,5 +1,9 @@
 """An error and a success of one request are one call of one operation, however they arrive."""
 
+import json
+import shutil
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +14,7 @@ from starlette.testclient import TestClient
 from qflow_dagster.infrastructure import error_analysis
 from qflow_dagster.infrastructure.error_rate_tracker import rate
 from tests.web.test_otlp import TRACES, span, traces
+from tests.web.test_sdks import NODE_MODULES, needs, run
 from tests.web.test_sentry import envelope
 
 TRACE = "4c79f60c11214eb38604f4ae0781bfb2"
@@ -92,6 +97,68 @@ def test_a_request_of_a_real_sdk_that_reports_an_error_is_one_call(served: str, 
                 if n == 0:
                     sentry_sdk.capture_exception(ValueError("no stock"))
     client.close(timeout=20)
+    assert counted(engine) == (1, 4)
+
+
+def streamed(**fields: Any) -> tuple[str, dict[str, Any]]:
+    """An item of spans as newer SDKs send it instead of a transaction."""
+    ids = {"trace_id": TRACE, "span_id": "8b198165bea09c2c", "end_timestamp": time.time()}
+    return "span", {
+        "version": 2,
+        "items": [{"name": "POST /pay", "is_segment": True, "status": "ok", **ids, **fields}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("items", "counts"),
+    [
+        ([streamed()], (0, 1)),
+        ([streamed(), streamed()], (0, 1)),
+        ([streamed(), ERROR], (1, 1)),
+        ([ERROR, streamed()], (1, 1)),
+        ([streamed(), streamed(span_id="1" * 16)], (0, 2)),
+        ([streamed(is_segment=False)], (0, 0)),
+        ([streamed(status="error")], (0, 0)),
+        ([streamed(attributes={"sentry.sample_rate": {"value": 0.1, "type": "double"}})], (0, 10)),
+        ([streamed(attributes={"sentry.op": {"value": "ui.webvital.lcp", "type": "string"}})], (0, 0)),
+        ([streamed(attributes={"sentry.sample_rate": "all", "sentry.op": [1]})], (0, 1)),
+        ([("span", {"is_segment": True, "op": "ui.interaction.click", "timestamp": time.time()})], (0, 0)),
+        (
+            [
+                (
+                    "span",
+                    {"items": [1, {"is_segment": 1}, {"is_segment": True, "name": {}, "end_timestamp": "x"}]},
+                )
+            ],
+            (0, 0),
+        ),
+    ],
+)
+def test_streamed_spans_are_calls_like_transactions(
+    client: TestClient, engine: Engine, items: list[Any], counts: tuple[int, int]
+) -> None:
+    send(client, *items)
+    assert counted(engine) == counts
+
+
+NODE = """
+const Sentry = require(MODULES + "/@sentry/node");
+Sentry.init({dsn: DSN, tracesSampleRate: 1});
+for (let n = 0; n < 4; n++)
+  Sentry.startSpan({name: "POST /pay", op: "http.server", forceTransaction: true}, () => {
+    if (n === 0) Sentry.captureException(new Error("no stock"));
+  });
+Sentry.flush(10000).then(() => process.exit(0));
+"""
+
+
+def test_requests_of_the_sdk_for_node_are_calls(served: str, engine: Engine, tmp_path: Path) -> None:
+    needs(shutil.which("node"), "node")
+    needs((NODE_MODULES / "@sentry/node").is_dir(), "@sentry/node (make setup-dev installs it)")
+    dsn = served.replace("//", "//key@") + "/1"
+    code = NODE.replace("DSN", json.dumps(dsn)).replace("MODULES", json.dumps(str(NODE_MODULES)))
+    (tmp_path / "shop.js").write_text(code)
+    run(["node", "shop.js"], tmp_path)
     assert counted(engine) == (1, 4)
 
 

@@ -7,6 +7,7 @@ import threading
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import brotli
@@ -119,9 +120,34 @@ def test_compressed_bodies_are_read(
     assert (answer.status_code, stored(engine)) == (200, 1)
 
 
-def test_the_old_endpoint_works_too(client: TestClient, engine: Engine) -> None:
-    assert client.post("/api/1/store/", json=EVENT).status_code == 200
+@pytest.mark.parametrize("path", ["/api/1/store/", "/api/1/store"])
+def test_the_old_endpoint_works_too(client: TestClient, engine: Engine, path: str) -> None:
+    assert client.post(path, json=EVENT).status_code == 200
     assert stored(engine) == 1
+
+
+def test_a_path_without_its_slash_is_no_redirect(client: TestClient, engine: Engine) -> None:
+    answer = client.post("/api/1/envelope", content=envelope(("event", EVENT)), follow_redirects=False)
+    assert (answer.status_code, stored(engine)) == (200, 1)
+
+
+@pytest.mark.parametrize(
+    ("logentry", "message"),
+    [
+        ({"message": "user %s paid %d of %5d", "params": ["ada", 3]}, "user ada paid 3 of %5d"),
+        ({"message": "%(who)s has 100%% of %(what)s", "params": {"who": "ada"}}, "ada has 100% of %(what)s"),
+        ({"message": "{} of {1}, {0} {name}", "params": ["a", "b"]}, "a of b, a {name}"),
+        ({"message": "{who}", "params": {"who": "ada"}}, "ada"),
+        ({"message": "%s", "params": [{"a": 1}]}, "%s"),
+        ({"message": "%s", "params": "ada"}, "%s"),
+        ({"message": "%s", "params": ["ada"], "formatted": "ada!"}, "ada!"),
+        ({"message": "%s " * 12, "params": ["x" * 9_000] * 12}, ("x" * 1_000 + " ") * 9 + "x" * 991),
+    ],
+)
+def test_a_message_with_parameters_is_shown_with_them(logentry: dict[str, Any], message: str) -> None:
+    [event] = parse_envelope(envelope(("event", {"logentry": logentry}))).occurrences
+    assert event.message == message
+    assert (event.context or {})["template"] == logentry["message"].strip()[:10_000]
 
 
 @pytest.mark.parametrize(
@@ -136,8 +162,22 @@ def test_the_old_endpoint_works_too(client: TestClient, engine: Engine) -> None:
         (b"{}", {"Content-Encoding": "br"}, 400),
         (gzip.compress(b" " * 30_000_000), {"Content-Encoding": "gzip"}, 413),
         (b"x" * 20_000_001, {}, 413),
+        (b'{}\n{"type":"event"}\n{"message":"' + b"x" * 1_000_000 + b'"}', {}, 413),
+        (b'{}\n{"type":"attachment","length":3}\nabcX{"type":"event"}\n{"message":"m"}', {}, 400),
     ],
-    ids=["empty", "list", "short item", "bad item", "bad header", "no gzip", "brotli", "bomb", "large"],
+    ids=[
+        "empty",
+        "list",
+        "short item",
+        "bad item",
+        "bad header",
+        "no gzip",
+        "brotli",
+        "bomb",
+        "large",
+        "large event",
+        "long item",
+    ],
 )
 def test_what_is_no_envelope_is_refused_and_stores_nothing(
     client: TestClient, engine: Engine, body: bytes, headers: dict[str, str], code: int
@@ -279,10 +319,11 @@ def test_an_item_that_cannot_be_read_costs_only_itself(client: TestClient, engin
         b'{"type":"event","length":true}\n{}',
         b'{"type":"event","length":-1}\n{}',
         b"nonsense",
+        b'{"type":"event"}\n{"message":"' + b"x" * 1_000_000 + b'"}\n',
     ):
         assert client.post("/api/1/envelope/", content=envelope(("event", EVENT)) + broken).status_code == 200
-        assert client.post("/api/1/envelope/", content=b"{}\n" + broken).status_code == 400
-    assert stored(engine) == 5
+        assert client.post("/api/1/envelope/", content=b"{}\n" + broken).status_code in (400, 413)
+    assert stored(engine) == 6
 
 
 @pytest.mark.parametrize(
@@ -380,6 +421,38 @@ def test_messages_of_level_info_are_no_errors_of_their_operation(client: TestCli
     assert (analysis.occurrences, analysis.alerts) == (12, [])
     with engine.connect() as connection:
         assert rate(connection, "signup").total == 0
+
+
+@pytest.mark.parametrize(
+    ("level", "severity"),
+    [
+        ("critical", "critical"),
+        ("Warning", "warning"),
+        ("WARN", "warning"),
+        (30, "warning"),
+        ("40", "error"),
+        (10, "debug"),
+        ("log", "info"),
+        ("", "error"),
+        (True, "error"),
+        ({"a": 1}, "error"),
+    ],
+)
+def test_a_level_is_a_name_in_any_case_or_a_number_of_python(level: object, severity: str) -> None:
+    [event] = parse_envelope(envelope(("event", {"message": "m", "level": level}))).occurrences
+    assert event.severity == severity
+
+
+def test_an_event_that_is_dated_ahead_is_of_the_time_it_was_sent_and_keeps_its_date() -> None:
+    ahead, sent = datetime.now(UTC) + timedelta(days=2), datetime.now(UTC) + timedelta(days=3)
+    item = json.dumps({"message": "m", "timestamp": ahead.isoformat()}).encode()
+    for header, age, dated in (
+        (b"{}", 0.0, ahead.isoformat()),
+        (b'{"sent_at":"%s"}' % sent.isoformat().encode(), 86_400.0, None),
+    ):
+        [event] = parse_envelope(header + b'\n{"type":"event"}\n' + item).occurrences
+        assert event.age == pytest.approx(age, abs=1)
+        assert (event.context or {}).get("dated_ahead") == dated
 
 
 def test_an_event_is_of_the_time_it_says(client: TestClient, engine: Engine) -> None:
