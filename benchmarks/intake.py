@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -167,7 +168,9 @@ def _copied(engine: Engine, seconds: float) -> float:
     url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     columns = "operation, kind, message, exceptions, context, severity, correlation_id, source, at, event_id"
     with psycopg.connect(url) as connection:
-        row = list(connection.execute(f"SELECT {columns} FROM error_occurrences LIMIT 1").fetchone() or ())
+        row: list[Any] = list(
+            connection.execute(f"SELECT {columns} FROM error_occurrences LIMIT 1").fetchone() or ()
+        )
         row[3], row[4] = json.dumps(row[3]), json.dumps(row[4])
         connection.execute("CREATE TABLE copied (LIKE error_occurrences INCLUDING ALL)")
         connection.commit()

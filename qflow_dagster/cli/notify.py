@@ -69,6 +69,8 @@ def add(
             signing_key=key,
         )
     console.print(f"{name}: receives messages of {queue}; try it with `qflow notify test {name}`")
+    if queue not in set(Queue):
+        console.print(f"{queue} is a queue of your own programs; those of qflow are {QUEUES}")
 
 
 @app.command("list")
