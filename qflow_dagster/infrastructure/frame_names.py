@@ -56,7 +56,7 @@ _GENERATED_OF = {
     # Types of generics: Map[...], Map[go.shape.int]
     "go": ((re.compile(r"\[[^\[\]]{0,500}\]"), ""),),
     # Since Ruby 3.4 a method is named with its class.
-    "ruby": ((re.compile(r"^(?:[A-Z]\w{0,100}(?:::)?){1,20}[.#](?=\S)"), ""),),
+    "ruby": ((re.compile(r"^(?:[A-Z]\w{0,100}+::){0,20}[A-Z]\w{0,100}+[.#](?=\S)"), ""),),
 }
 _UNNAMED = frozenset(
     {
