@@ -221,7 +221,7 @@ def test_a_request_that_is_not_there_is_named_and_the_others_are_decided(
     answer = client.post("/approvals/selected", data={**form, "seen": seen})
     assert (answer.status_code, status(engine, id_)) == (200, "denied")
     assert "1 of 2 decided: deny" in answer.text
-    assert f"not decided: there is no approval {unknown}" in answer.text
+    assert f"not decided: there is no open approval {unknown}" in answer.text
     nothing = client.post("/approvals/selected", data=form)
     assert nothing.status_code == 400
     assert "no request is marked" in nothing.text
