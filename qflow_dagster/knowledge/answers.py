@@ -157,16 +157,24 @@ def _calls(context: QuestionContext) -> tuple[str, list[Evidence]]:
     groups = callers.same(symbols)[: callers.MAX_DEFINITIONS]
     sentences, evidence = [], []
     for symbol, *_ in groups:
-        calls: dict[str, tuple[int, str]] = {}
+        calls: dict[str, tuple[int, list[tuple[str, int]]]] = {}
         for call, target in callers.called(context.connection, context.snapshot, symbol):
-            places = [f"{d.path}:{d.line}" for d in target.definitions]
-            where = f" ({' or '.join(places)})" if 0 < len(places) <= MAX_PLACES else ""
-            calls.setdefault(call.name, (call.line, where))
-        names = listed([f"{name}{where}" for name, (_, where) in calls.items()])
+            places = [(d.path, d.line) for d in target.definitions]
+            calls.setdefault(call.name, (call.line, places if len(places) <= MAX_PLACES else []))
+        items = [
+            name + (f" ({' or '.join(f'{path}:{line}' for path, line in places)})" if places else "")
+            for name, (_, places) in calls.items()
+        ]
+        names = listed(items)
         sentences.append(f"{symbol.name} ({symbol.path}:{symbol.line}) calls {names or 'nothing by name'}")
         evidence.append(context.at(symbol.path, symbol.line, symbol.signature))
         lines = [(name, line) for name, (line, _) in calls.items()][:MAX_ROWS]
         evidence += [context.at(symbol.path, line, f"calls {name}") for name, line in lines]
+        evidence += [
+            context.at(path, line, f"defines {name}")
+            for name, (_, places) in list(calls.items())[:MAX_ROWS]
+            for path, line in places
+        ]
     return "; ".join(sentences), evidence
 
 

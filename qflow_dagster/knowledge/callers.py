@@ -61,13 +61,16 @@ def _callers(
 
 
 def same(symbols: Sequence[SymbolLocation]) -> list[list[SymbolLocation]]:
-    """Return symbols in groups: overloads, the parts of a type, and its constructors are of one group."""
+    """Return symbols in groups: overloads, the parts of a type, and its constructors are of one group.
+
+    So is what a stub of Python (.pyi) declares, after what its module defines.
+    """
     groups: dict[tuple[str, str], list[SymbolLocation]] = {}
-    for symbol in symbols:
+    for symbol in sorted(symbols, key=lambda symbol: symbol.path.endswith(".pyi")):
         name = symbol.name.replace("::", ".").partition("<")[0]
         short = lookups.short_name(name)
         name = name.removesuffix(f".{short}") if name.endswith(f"{short}.{short}") else name
-        key = (symbol.path, name)
+        key = (symbol.path.replace(".pyi", ".py"), name)
         if key not in groups and _in_parts(symbol):
             key = next((other for other in groups if other[1] == name), key)
         groups.setdefault(key, []).append(symbol)
@@ -85,6 +88,24 @@ def _once(calls: Sequence[Call]) -> list[Call]:
     found: dict[tuple[str, str, int], Call] = {}
     for call in calls:
         found.setdefault((call.path, call.caller, call.caller_line), call)
+    return list(found.values())
+
+
+def calls_of_tests(connection: Connection, snapshot: Snapshot, path: str) -> list[Call]:
+    """Return the calls in tests that are of what a file defines, the first one of each test file."""
+    # Who calls a method has made its object, mostly by calling the type.
+    symbols = lookups.within(connection, snapshot, path)
+    declarations = Declarations(connection, snapshot)
+    names = {lookups.short_name(symbol.name) for symbol in symbols}
+    calls = [call for call in declarations.calls(names) if call.test]
+    resolver = CallResolver(declarations)
+    resolver.prepare(calls)
+    found: dict[str, Call] = {}
+    for call in calls:
+        if call.path not in found:
+            target = resolver.resolve(call)
+            if target.certain and any(definition.path == path for definition in target.definitions):
+                found[call.path] = call
     return list(found.values())
 
 

@@ -7,7 +7,7 @@ tests are run (`project_answers`).
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from qflow_dagster.knowledge import callers, code_answers, git_facts, graph, lookups
 from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, listed
@@ -32,8 +32,10 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
     connection, snapshot, subject = context.connection, context.snapshot, context.subject
     said, evidence = _by_coverage(context)
     parts = [said] if said else []
-    is_file = bool(context.file())
-    found = [] if is_file else callers.callers(connection, snapshot, subject)
+    if path := context.file():
+        sentence, found_tests = _tests_of_file(context, path)
+        return "; ".join([*parts, sentence]), evidence + found_tests
+    found = callers.callers(connection, snapshot, subject)
     for each in found:
         name = code_answers.name_of(subject, each, several=len(found) > 1)
         for calls, how in ((each.certain, "is called by"), (each.possible, "may also be called by")):
@@ -45,20 +47,51 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if len(parts) > bool(said):
         return "; ".join(parts), evidence
     path = context.path()
-    lines = [] if is_file else _naming_tests(context)
-    if lines:
+    if lines := _naming_tests(context):
         places = [f"{row.path}:{row.line}" for row in lines]
         parts.append(f"no test calls {subject} by name; tests name it in {listed(places)}")
         return "; ".join(parts), evidence + [context.at(r.path, r.line, r.text) for r in lines[:MAX_ROWS]]
-    # Through packages that export it again, too.
-    rows = [row for row in graph.reached_from(connection, snapshot, path, exports=True) if row.test]
+    rows = _importing_tests(context, path)
     if rows:
         parts.append(f"{path} is imported by the tests {listed([row.path for row in rows])}")
         evidence += [context.at(row.path, row.line, f"imports {row.target}") for row in rows[:MAX_ROWS]]
     else:
-        parts.append(f"no test names {subject}" + ("" if is_file else f", or imports {path}"))
+        parts.append(f"no test names {subject}, or imports {path}")
         evidence.append(context.at(path, 1, path))
     return "; ".join(parts), evidence
+
+
+def _importing_tests(context: QuestionContext, path: str) -> list[Any]:
+    # Through packages that export it again, too.
+    rows = graph.reached_from(context.connection, context.snapshot, path, exports=True)
+    return [row for row in rows if row.test]
+
+
+def _tests_of_file(context: QuestionContext, path: str) -> tuple[str, list[Evidence]]:
+    """Name the tests that have the file's name, call what it defines, or import it: each once, with the line."""
+    connection, snapshot = context.connection, context.snapshot
+    lines = {row.path: (row.line, f"imports {row.target}") for row in _importing_tests(context, path)}
+    importing = list(lines)
+    calls = callers.calls_of_tests(connection, snapshot, path)
+    lines |= {call.path: (call.line, f"calls {call.name}") for call in calls}
+    named = lookups.tests_named_after(connection, snapshot, path)
+    groups = (
+        ("tests with its name", named),
+        ("tests that call what it defines", [call.path for call in calls]),
+        ("tests that import it", importing),
+    )
+    parts: list[str] = []
+    evidence: list[Evidence] = []
+    for what, paths in groups:
+        tests = [test for test in dict.fromkeys(paths) if test not in {item.path for item in evidence}]
+        if tests:
+            parts.append(f"{what}: {listed(tests)}")
+            evidence += [context.at(test, *lines.get(test, (1, f"is named after {path}"))) for test in tests]
+    if not parts:
+        return f"no test has the name of {path}, calls what it defines, or imports it", [
+            context.at(path, 1, path)
+        ]
+    return f"{path} has {'; '.join(parts)}", evidence
 
 
 def _naming_tests(context: QuestionContext) -> list[git_facts.Line]:

@@ -80,7 +80,11 @@ def definitions(
     symbols = lookups.symbols(context.connection, context.snapshot, context.subject)
     if kind in _OF_TYPES:
         symbols = [symbol for symbol in symbols if symbol.kind in TYPES] or symbols
-    groups = callers.same(symbols)
+    # Of a module and its stub, the module answers.
+    groups = [
+        [part for part in parts if part.path.endswith(".pyi") == parts[0].path.endswith(".pyi")]
+        for parts in callers.same(symbols)
+    ]
     own = lookups.code_paths(context.connection, context.snapshot, [symbol.path for symbol in symbols])
     meant = [parts for parts in groups if parts[0].path in own and not any(own[parts[0].path][:2])]
     others = [parts for parts in groups if parts not in meant]

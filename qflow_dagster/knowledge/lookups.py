@@ -14,6 +14,8 @@ from sqlalchemy import Connection, text
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 
 MAX_ROWS = 20
+# Names that files of many folders have.
+_STEMS_OF_MANY = frozenset({"", "init", "index", "mod", "lib", "main"})
 # The qualified names of what is in a module of tests, or is a test itself, in a file of other code.
 TEST_OF_RUST = r"(^|\.)(tests?(\.|$)|test_)"
 
@@ -258,6 +260,21 @@ def code_paths(
     """)
     rows = connection.execute(query, {**snapshot.interval, "paths": list(set(paths))})
     return {row.path: (row.test, row.documentation, row.path) for row in rows}
+
+
+def tests_named_after(connection: Connection, snapshot: Snapshot, path: str) -> list[str]:
+    """Return the test files of the same language that have a file's name: test_oven.py, oven_test.go, OvenTest.java."""
+    stem = path.rpartition("/")[2].partition(".")[0].strip("_")
+    if stem in _STEMS_OF_MANY:
+        return []
+    pattern = rf"(^|/)(tests?[_-]?)?_*{re.escape(stem)}[_.-]?(tests?|specs?|it)?\.\w+$"
+    query = text(f"""
+        SELECT f.path FROM files f JOIN blobs b ON b.id = f.blob_id
+        WHERE {IN_SNAPSHOT} AND f.test AND f.path <> :path AND f.path ~* :pattern AND b.language = (
+            SELECT b.language FROM files f JOIN blobs b ON b.id = f.blob_id WHERE {IN_SNAPSHOT} AND f.path = :path)
+        ORDER BY f.path LIMIT {MAX_ROWS}
+    """)
+    return list(connection.scalars(query, {**snapshot.interval, "path": path, "pattern": pattern}))
 
 
 def in_tests_of_rust(

@@ -26,6 +26,7 @@ _NAMES = re.compile(
 )
 # Words that are written like code: with underscores, dots, parentheses or inner capitals.
 _LIKE_CODE = re.compile(r"[_.(]|[a-z0-9][A-Z]|[A-Z]{2}[a-z]")
+_CAPITALS = re.compile(r"[A-Z]{3,}")
 _TYPES = frozenset({"class", "struct", "interface", "trait", "enum", "object"})
 
 
@@ -106,7 +107,9 @@ PARTS = (
     ),
     Part(
         re.compile(
-            r"\bindirectly (?:invoke|call|use)|\bthat (?:invoke|call|use)s? (?:the )?\S*\w", re.IGNORECASE
+            r"\bindirectly (?:invoke|call|use)|\bthat (?:invoke|call|use)s? (?:the )?\S*\w"
+            r"|\bdo (?:functions|methods|classes|modules) (?:\w+ly )?(?:invoke|call|use)",
+            re.IGNORECASE,
         ),
         "where is {} used",
         "used",
@@ -131,7 +134,7 @@ PARTS = (
 def _is_named(symbols: Sequence[SymbolLocation], after: str) -> bool:
     """Return whether a word, by what follows it, names symbols: "the prepare method", "the Server class"."""
     short = lookups.short_name(symbols[0].name)
-    if re.fullmatch(_KINDS, short) or (short.islower() and len(symbols) > MAX_HOMONYMS):
+    if re.fullmatch(_KINDS, short) or len(symbols) > MAX_HOMONYMS:
         return False
     kind = re.match(rf" ({_KINDS})\b", after)
     return kind is None or _is_type(symbols[0]) == (
@@ -148,14 +151,16 @@ def mentioned(context: QuestionContext, question: str) -> list[Mentioned]:
     for match in _NAMES.finditer(question):
         name = (match["quoted"] or match["word"]).removesuffix("()").strip(".")
         noun = match["word"] and not _LIKE_CODE.search(match["word"])
-        # "Flask's design" is about the project.
-        project = noun and name[:1].isupper() and question.startswith("'s", match.end())
-        if noun and (match["noun"] is None or project):
+        # "Flask's design" is about the project, "the engine's stack" about any engine; SVC may be a type.
+        capitals = noun and _CAPITALS.fullmatch(name)
+        if noun and not capitals and (match["noun"] is None or question.startswith("'s", match.end())):
             continue
         if name in found or len(found) >= MAX_NAMES:
             continue
         symbols = lookups.symbols(context.connection, context.snapshot, name)
         if not symbols or lookups.short_name(symbols[0].name) != lookups.short_name(name):
+            continue
+        if capitals and (symbols[0].name != name or not _is_type(symbols[0])):
             continue
         if noun and not _is_named(symbols, question[match.end() :]):
             continue
@@ -166,7 +171,18 @@ def mentioned(context: QuestionContext, question: str) -> list[Mentioned]:
                 symbols, name = inside, member
                 break
         found[name] = Mentioned(name, symbols[0])
-    return list(found.values())
+    return [_with_owner(context, each, question) for each in found.values()]
+
+
+def _with_owner(context: QuestionContext, named: Mentioned, question: str) -> Mentioned:
+    """Return a member as that of the type that follows it: "the close method in Session"."""
+    follows = re.search(rf"{re.escape(named.name)}\W* (?:method )?(?:in|of) (?:the )?`?(\w+)", question)
+    if follows and named.symbol.kind == "method":
+        member = f"{follows[1]}.{lookups.short_name(named.name)}"
+        inside = lookups.symbols(context.connection, context.snapshot, member)
+        if inside and inside[0].name.endswith(member):
+            return Mentioned(member, inside[0])
+    return named
 
 
 def answer(

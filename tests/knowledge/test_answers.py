@@ -105,6 +105,12 @@ QUESTIONS = [
     ("What is Loaf?", "describe", ["A loaf with a crust that sings."], [("shop/bread.py", 8)]),
     ("Why was preheat added?", "introduced", ["Add preheat", "Bob", "v1.0"], [("shop/oven.py", None)]),
     ("Who wrote preheat?", "owner", ["Bob"], [("shop/oven.py", None)]),
+    (
+        "what does preheat call?",
+        "calls",
+        ["warm (shop/oven.py:1)"],
+        [("shop/oven.py", 1), ("shop/oven.py", 8)],
+    ),
     ("How are preheat and warm related?", "relation", ["preheat calls warm"], [("shop/oven.py", 8)]),
     ("is Rye related to Loaf?", "relation", ["Rye inherits from Loaf"], [("shop/bread.py", 18)]),
     ("how does tests/test_bread.py depend on shop/oven.py", "relation", ["imports shop/__init__.py"], []),
@@ -157,7 +163,13 @@ QUESTIONS = [
         ["First oven", "as shop/heat.py"],
         [("shop/heat.py", None)],
     ),
-    ("which tests cover shop/bread.py?", "tests", ["tests/test_bread.py"], [("tests/test_bread.py", 1)]),
+    (
+        "which tests cover shop/bread.py?",
+        "tests",
+        ["tests with its name: tests/test_bread.py"],
+        [("tests/test_bread.py", 5)],
+    ),
+    ("which tests cover shop/settings.py?", "tests", ["no test has the name"], [("shop/settings.py", 1)]),
     ("what breaks if I change shop/bread.py?", "affected", ["shop/__init__.py", "tests/test_bread.py"], []),
     ("where is BAKERY_HOME read?", "word", ["shop/settings.py:3"], [("shop/settings.py", 3)]),
     ("what is the licence of this project?", "licence", ["MIT"], [("LICENSE", 1)]),
@@ -187,7 +199,7 @@ QUESTIONS = [
     (
         "Why does the slices method of Loaf delegate so little, and what design pattern does that reflect?",
         "calls",
-        ["what does slices call", "calls nothing by name"],
+        ["what does Loaf.slices call", "calls nothing by name"],
         [],
     ),
     ("how is quantum flux attenuated in zirconium", "not known", ["no kind"], []),
@@ -259,3 +271,31 @@ def test_tests_beside_other_code_of_rust_are_found_by_name(
             connection, current_snapshot(connection, "project"), "which tests cover Sieve?"
         )
     assert [(evidence.path, evidence.line) for evidence in answer.evidence] == [("src/lib.rs", 11)]
+
+
+def test_tests_of_a_file_have_its_name_or_call_what_it_defines(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    case = 'import "testing"\n\nfunc Test{0}(t *testing.T) {{\n\t{1}\n}}\n'
+    repository.commit(
+        {
+            "go.mod": "module example.com/m\n",
+            "ovens/oven.go": "package ovens\n\nfunc Heat() int { return 1 }\n",
+            "ovens/oven_test.go": "package ovens\n\n" + case.format("Nothing", "_ = 1"),
+            "ovens/warm_test.go": "package ovens\n\n" + case.format("Warm", "_ = Heat()"),
+            "ovens/cold_test.go": "package ovens\n\n" + case.format("Cold", "_ = 2"),
+            # Another Heat, and another language.
+            "sun/sun.go": "package sun\n\nfunc Heat() int { return 2 }\n",
+            "sun/sun_test.go": "package sun\n\n" + case.format("Sun", "_ = Heat()"),
+            "test/oven_test.rb": "def test_oven\n  Heat()\nend\n",
+        }
+    )
+    ingested(repository)
+    with engine.connect() as connection:
+        answer = answers.answer(
+            connection, current_snapshot(connection, "project"), "which tests cover ovens/oven.go?"
+        )
+    assert [(evidence.path, evidence.line) for evidence in answer.evidence] == [
+        ("ovens/oven_test.go", 1),
+        ("ovens/warm_test.go", 6),
+    ]

@@ -43,6 +43,16 @@ QUESTIONS = [
     ("What does Kettle inherit from?", ["Pan"], ["definitions"]),
     ("What does Options inherit from?", ["Shared", "Other"], []),
     ("who wrote list_length?", ["c/list.c"], ["definitions"]),
+    # A stub declares what its module defines.
+    ("What are the methods of Cup?", ["2 members: fill (line 4), sip (line 7)"], ["definitions", "pyi"]),
+    ("What is Cup?", ["Is drunk from"], ["definitions", "pyi"]),
+    ("who calls rinse?", ["rinse is called in 1 symbol: Cup.fill (py/cup.py:5)"], ["may"]),
+    ("where is rinse defined?", ["py/cup.py, line 10", "py/cup.pyi:5"], []),
+    (
+        "Why does the `fill` method in `Cup` delegate so much?",
+        ["what does Cup.fill call", "rinse"],
+        ["Barrel"],
+    ),
     (
         "which tests cover clean?",
         ["1 of 2 lines of clean (py/tea.py:9)", "2 of 2 lines of clean (py/plant.py:7)"],
