@@ -25,10 +25,15 @@ class Hit(NamedTuple):
 
 
 _LEXEMES = text("SELECT tsvector_to_array(to_tsvector('english', :question))")
+# A question may be long; of its words, the rarest select.
+MAX_WORDS = 24
+# What more entries than this contain is common.
+MAX_COUNTED = 5_000
+_COMMON = 20_000
 # How many entries contain each lexeme: rare ones weigh more.
-_RARITY = text("""
+_RARITY = text(f"""
 SELECT lexeme, (SELECT count(*) FROM (SELECT FROM knowledge_entries WHERE tsv @@ CAST(quote_literal(lexeme) AS tsquery)
-                                      LIMIT 20000) AS matching) AS entries
+                                      LIMIT {MAX_COUNTED}) AS matching) AS entries
 FROM unnest(CAST(:lexemes AS text[])) AS lexeme
 """)
 _SEARCH = text(f"""
@@ -102,23 +107,25 @@ def files(connection: Connection, snapshot: Snapshot, question: str, *, limit: i
 
 _WORDS = re.compile(r"[\w./:]+")
 _DEFINING = text(f"""
-SELECT f.path, s.name, f.test FROM symbols s JOIN files f ON f.blob_id = s.blob_id
-WHERE {IN_SNAPSHOT} AND s.seq > 0 AND s.name = ANY(:names) AND NOT f.vendored
+SELECT f.path, s.name, f.test OR f.vendored AS other FROM symbols s JOIN files f ON f.blob_id = s.blob_id
+WHERE {IN_SNAPSHOT} AND s.seq > 0 AND s.name = ANY(:names) AND NOT EXISTS (
+    SELECT FROM files m WHERE m.repository_id = f.repository_id AND m.path || 'i' = f.path AND f.path LIKE '%.pyi')
 """)
 
 
 def _naming(connection: Connection, snapshot: Snapshot, question: str) -> list[tuple[str, float]]:
     """Return the files that define what has a name in the question: (path, weight), more if few files define it."""
-    parts = [re.split(r"[./:]+", word.strip("./:"))[-1] for word in _WORDS.findall(question)]
+    parts = [part for word in _WORDS.findall(question) for part in re.split(r"[./:]+", word)]
     names = list(dict.fromkeys(name for name in parts if "_" in name or name != name.lower()))
     rows = connection.execute(_DEFINING, {**snapshot.interval, "names": names}).all()
     defining: dict[str, dict[str, bool]] = {}
     for row in rows:
-        defining.setdefault(row.name, {})[row.path] = row.test
+        defining.setdefault(row.name, {})[row.path] = row.other
     return [
-        (path, (0.5 if test else 1.0) / len(paths))
+        # Tests and vendored code count less, unless they alone define it.
+        (path, (0.5 if other and not all(paths.values()) else 1.0) / len(paths))
         for paths in defining.values()
-        for path, test in paths.items()
+        for path, other in paths.items()
     ]
 
 
@@ -136,8 +143,12 @@ def search_commits(
 def weigh(connection: Connection, question: str) -> dict[str, float]:
     """Return the words of a question that are indexed, as lexemes, each with its weight: more if it is rarer."""
     lexemes = connection.scalar(_LEXEMES, {"question": f"{question} {words.parts(question)}"}) or []
-    rows = connection.execute(_RARITY, {"lexemes": lexemes[:24]}).all()
-    return {row.lexeme: math.log(1 + 20_000 / (1 + row.entries)) for row in rows if row.entries}
+    rows = connection.execute(_RARITY, {"lexemes": lexemes}).all()
+    entries = {
+        row.lexeme: row.entries if row.entries < MAX_COUNTED else _COMMON for row in rows if row.entries
+    }
+    rarest = sorted(entries, key=lambda lexeme: entries[lexeme])[:MAX_WORDS]
+    return {lexeme: math.log(1 + _COMMON / (1 + entries[lexeme])) for lexeme in rarest}
 
 
 def _parameters(terms: dict[str, float]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
-from qflow_dagster.knowledge import answers, git_facts, index
+from qflow_dagster.knowledge import answers, git_facts, index, search
 from qflow_dagster.metrics import pipeline
 from tests.ingestion.conftest import ANN, BOB, GitRepository, Ingested, ingested, make_repository, repository
 
@@ -299,3 +299,41 @@ def test_tests_of_a_file_have_its_name_or_call_what_it_defines(
         ("ovens/oven_test.go", 1),
         ("ovens/warm_test.go", 6),
     ]
+
+
+def test_no_word_of_a_long_question_is_lost(engine: Engine, bakery: Snapshot) -> None:
+    unknown = " ".join(f"abc{number}" for number in range(60))
+    with engine.connect() as connection:
+        assert search.files(connection, bakery, f"{unknown} slices grams")[0] == "shop/bread.py"
+        assert [
+            hit.name for hit in search.search(connection, bakery, f"{unknown} slices grams", limit=1)
+        ] == ["Loaf.slices"]
+
+
+def test_files_that_define_what_a_question_names_come_first(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit(
+        {
+            "vendor/zone.py": "class ZoneInfo:\n    pass\n",
+            "test/test_hours.py": "def test_zone_hours():\n    pass\n",
+            "shop/day.py": "class Day:\n    pass\n",
+            "shop/day.pyi": "class Day: ...\n",
+            "test/test_day.py": "class Day:\n    pass\n",
+            **{
+                f"shop/part{n}.py": "def run_the_shop():\n    return 'zone hours of the day'\n"
+                for n in range(9)
+            },
+        }
+    )
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+    index.update(engine, snapshot)
+    with engine.connect() as connection:
+        for question, path in (
+            ("why does ZoneInfo run the shop", "vendor/zone.py"),
+            ("what does test_zone_hours check of the shop", "test/test_hours.py"),
+            ("how does Day.zone run the hours of the shop", "shop/day.py"),
+        ):
+            assert search.files(connection, snapshot, question)[0] == path
