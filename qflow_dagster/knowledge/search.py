@@ -123,7 +123,7 @@ def _naming(connection: Connection, snapshot: Snapshot, question: str) -> list[t
         defining.setdefault(row.name, {})[row.path] = row.other
     return [
         # Tests and vendored code count less, unless they alone define it.
-        (path, (0.5 if other and not all(paths.values()) else 1.0) / len(paths))
+        (path, (0.6 if other and not all(paths.values()) else 1.2) / len(paths))
         for paths in defining.values()
         for path, other in paths.items()
     ]
