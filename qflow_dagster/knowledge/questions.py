@@ -6,6 +6,7 @@ Belongs here: trying the patterns. Does not belong here: the patterns (`question
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 from typing import NamedTuple
 
 from qflow_dagster.knowledge import free_wordings
@@ -22,6 +23,7 @@ from qflow_dagster.knowledge.question_patterns import (
 from qflow_dagster.safety.storable import storable_text
 
 MAX_LENGTH = 2_000
+MAX_CLAUSES = 20
 
 _NOISE = re.compile(
     r"^(?:the |a |an |this |our )*(?:(?:function|method|class|struct|type|interface|trait|module|"
@@ -129,7 +131,7 @@ def parse(question: str, repository: str = "") -> ParsedQuestion:
     plain = _EITHER.sub(r"\1", re.sub(place, "", normalized, flags=re.IGNORECASE))
     if understood := _understood(plain):
         return understood
-    for clause in _CLAUSE.finditer(plain):
+    for clause in islice(_CLAUSE.finditer(plain), MAX_CLAUSES):
         main = plain[: clause.start()]
         understood = _understood(main)
         # "the class that ..." describes a class, it names none.
