@@ -11,8 +11,18 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from qflow_dagster.generation.generators.extract_function import lowered
+from qflow_dagster.generation.generators.extract_function import Extract, Rewrite, lowered
+from qflow_dagster.generation.guard_clauses import flattened
 from qflow_dagster.generation.remaining import measures_in
+from qflow_dagster.generation.simplification import simplified
+
+STRATEGIES: dict[str, tuple[tuple[Rewrite, ...], Extract]] = {
+    "simplify": ((simplified,), "none"),
+    "flatten": ((flattened,), "none"),
+    "share": ((), "repeated"),
+    "extract": ((), "any"),
+    "flatten-then-extract": ((simplified, flattened), "any"),
+}
 
 
 def most_complex(folder: Path, bound: float, number: int) -> list[tuple[float, Path, str]]:
@@ -41,7 +51,7 @@ def main() -> None:
     parser.add_argument("--bound", type=float, default=15)
     parser.add_argument("--functions", type=int, default=10)
     parser.add_argument("--tests", default="")
-    parser.add_argument("--invert", action="store_true", help="invert conditions before")
+    parser.add_argument("--strategy", choices=STRATEGIES, default="flatten-then-extract")
     arguments = parser.parse_args()
     if arguments.tests and not passes(arguments.folder, arguments.tests):
         raise SystemExit("the tests do not pass without a change")
@@ -49,7 +59,8 @@ def main() -> None:
     rows = most_complex(arguments.folder, arguments.bound, arguments.functions)
     for value, path, name in rows:
         text = path.read_text(encoding="utf-8")
-        after = lowered(text, name, arguments.bound, invert=arguments.invert)
+        rewrites, extract = STRATEGIES[arguments.strategy]
+        after = lowered(text, name, arguments.bound, rewrites=rewrites, extract=extract)
         verdict = "not reached"
         if after is not None:
             reached += 1

@@ -16,10 +16,12 @@ from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.execution import sparc_strategies
 from qflow_dagster.execution.sparc import PHASES, Gate, Goal, Maker, PhaseResult
-from qflow_dagster.generation import candidate_records, single
+from qflow_dagster.generation import candidate_records, characterisation, single, validation
 from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.generation.generators import generators
 from qflow_dagster.generation.remaining import measures_in
+from qflow_dagster.ingestion import repositories
+from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.registry import WorkflowTypeName
 
 AUTHOR = self_improvement.ACTOR
@@ -68,6 +70,7 @@ def refinement(engine: Engine, goal: Goal) -> PhaseResult:
     chosen = result.best
     lost_names = sorted(set(goal.last(PHASES[0])["names"]) - _names(chosen)) if chosen else []
     others = _other_functions(chosen, function) if chosen and function else []
+    stays = _does_as_before(engine, goal, chosen) if chosen else None
     data: dict[str, Any] = {
         "work_item": step["work_item"],
         "rule": step["rule"],
@@ -77,6 +80,7 @@ def refinement(engine: Engine, goal: Goal) -> PhaseResult:
         "patch": chosen and chosen.patch.text,
         "lost_names": lost_names,
         "measured": _measured(chosen, function) if chosen and function else [],
+        "characterisation": stays and f"{stays.verdict}: {stays.evidence}",
         "problems": [
             f"{attempt.call.generator}: {attempt.problem}" for attempt in result.attempts if attempt.problem
         ],
@@ -104,8 +108,12 @@ def refinement(engine: Engine, goal: Goal) -> PhaseResult:
     elif others:
         reason = f"the goal is {function}, and it also changes {', '.join(others[:10])}"
         gate = Gate("facts", "rejected", f"{', '.join(generator_names)}: {reason}", STEPS)
+    elif stays is not None and stays.verdict == "failed":
+        reason = f"{', '.join(generator_names)}: it does something else: {stays.evidence}"
+        gate = Gate(stays.name, "rejected", reason, STEPS)
     else:
-        lines += ["", *[f"- {change}" for change in data["measured"]], ""]
+        lines += ["", *[f"- {change}" for change in data["measured"]]]
+        lines += ([f"- {stays.name}: {data['characterisation']}"] if stays is not None else []) + [""]
         lines += ["```diff", chosen.patch.text.rstrip("\n").replace("```", "` ` `"), "```"]
         gate = Gate(
             "gates", "accepted", f"{', '.join(chosen.sources)}: {chosen.patch.lines} lines pass every gate"
@@ -138,6 +146,17 @@ def _take_existing(engine: Engine, goal: Goal, step: dict[str, Any]) -> PhaseRes
     ]
     reason = f"the change of {', '.join(change['sources'])} that is {change['state']} is used"
     return PhaseResult("\n".join(lines), data, change["sources"][0], Gate("gates", "accepted", reason))
+
+
+def _does_as_before(engine: Engine, goal: Goal, candidate: Candidate) -> validation.Gate | None:
+    """Run the tests that the specification recorded on a change; None: it recorded none."""
+    checks = goal.last(PHASES[0]).get("characterisation")
+    if not checks or not checks["tests"]:
+        return None
+    with engine.connect() as connection:
+        objects = repositories.find(connection, goal.repository).objects
+        snapshot = current_snapshot(connection, goal.repository)
+    return characterisation.check(engine, objects, snapshot, checks, candidate.after)
 
 
 def _names(candidate: Candidate) -> set[str]:
@@ -250,6 +269,7 @@ def completion(engine: Engine, goal: Goal) -> PhaseResult:
         f"- approval `{row['approval']}`: a person decides",
         f"- risk {row['risk']}, {row['lines']} lines",
         *[f"- {change}" for change in goal.last(CHANGES).get("measured", ())],
+        *([f"- behaviour: {stays}"] if (stays := goal.last(CHANGES).get("characterisation")) else []),
     ]
     rejected = _rejections(goal)
     lines += (

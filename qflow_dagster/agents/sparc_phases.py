@@ -14,6 +14,8 @@ from qflow_dagster.agents import builtin_agents
 from qflow_dagster.evolution import findings, rule_set
 from qflow_dagster.execution import sparc_strategies, sparc_targets
 from qflow_dagster.execution.sparc import Gate, Goal, PhaseResult
+from qflow_dagster.generation import characterisation
+from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, current_snapshot
 from qflow_dagster.knowledge import graph, history_lookups, lookups
 from qflow_dagster.metrics import queries as metrics
@@ -34,6 +36,14 @@ def specification(engine: Engine, goal: Goal) -> PhaseResult:
         names = list(dict.fromkeys(name for name in symbol_names if _public(name)))
         tests = _tests(connection, snapshot, path)
         rationale = {rule.id: rule.rationale for rule in rule_set.current(connection)}
+        objects = repositories.find(connection, goal.repository).objects
+        function_rows = metrics.file_metrics(connection, snapshot.repository_id, path).get("functions", ())
+        lines = [row["line"] for row in function_rows if row["function"] == goal.target.function]
+    stays = (
+        characterisation.characterise(engine, objects, snapshot, path, lines[0])
+        if lines and goal.language == "Python" and value is not None and not goal.target.holds(value)
+        else None
+    )
     checks = [
         {
             "check": "target",
@@ -54,14 +64,18 @@ def specification(engine: Engine, goal: Goal) -> PhaseResult:
             "holds": True,
         },
     ]
+    if stays is not None and stays.tests:
+        description = f"{goal.target.function} does as before in {stays.evidence}"
+        checks.append({"check": "behaviour", "description": description, "now": stays.tests, "holds": True})
     data = {
         "commit": snapshot.commit_oid,
         "findings": finding_rows,
         "checks": checks,
         "names": names,
         "tests": tests,
+        "characterisation": stays and stays._asdict(),
     }
-    lines = [
+    report = [
         f"# {goal.title}",
         "",
         f"Target: **{goal.target.description}**; now {_number(value)} at {snapshot.commit_oid[:10]}.",
@@ -85,6 +99,11 @@ def specification(engine: Engine, goal: Goal) -> PhaseResult:
         f"- public names: {_code(names[:MAX_ROWS]) or 'none'}",
         f"- tests that reach it: {_code(tests[:10]) or 'none known'}",
     ]
+    if stays is not None:
+        report.append(f"- what it does today: {stays.evidence}")
+    if stays is not None and stays.tests:
+        module = stays.module.replace("```", "` ` `")
+        report += ["", "## What it does today", "", "```python", module.rstrip("\n"), "```"]
     if goal.target.holds(value):
         gate = Gate("facts", "met", f"{goal.target.description}: it is {_number(value)} already")
     elif value is None:
@@ -93,7 +112,7 @@ def specification(engine: Engine, goal: Goal) -> PhaseResult:
         )
     else:
         gate = Gate("facts", "accepted", f"it can be measured, and is {_number(value)} now")
-    return PhaseResult("\n".join(lines), data, AUTHOR, gate)
+    return PhaseResult("\n".join(report), data, AUTHOR, gate)
 
 
 def architecture(engine: Engine, goal: Goal) -> PhaseResult:

@@ -53,11 +53,17 @@ STRATEGIES = (
     *(
         Strategy(name, description, "all", "high", ("metric",), ("Python",), (generator,))
         for name, description, generator in (
+            (
+                "simplify",
+                "Conditions are merged, dead branches removed; nothing else moves.",
+                "simplify-conditions",
+            ),
             ("flatten", "Conditions are inverted; no function is added.", "guard-clauses"),
+            ("share", "What the function has more than once becomes one function.", "share-function"),
             ("extract", "Parts of the function become functions.", "extract-function"),
             (
                 "flatten-then-extract",
-                "Conditions are inverted, then parts of what is left become functions.",
+                "Conditions are simplified and inverted, then parts of what is left become functions.",
                 "flatten-extract",
             ),
         )

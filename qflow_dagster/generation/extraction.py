@@ -2,33 +2,44 @@
 
 A region is one statement, or the rest of a suite. What it reads becomes parameters, what it assigns and is read later
 is returned. A region is refused where any of this is uncertain: a name that may be unbound, a closure, an assignment
-within a `try` that is read outside, `yield`, `await`, `global`, `super`, a `break` of an outer loop, a string over
-several lines. Does not belong here: which region is worth it (`generators.extract_function`).
+within a `try` that is read outside, `yield`, `await`, `global`, `super`, a `break` of an outer loop. The new function
+is one of the module, also where the region is of a method: no subclass, metaclass or protocol sees it. Does not belong
+here: which region is worth it (`generators.extract_function`).
 """
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 
 from qflow_dagster.generation.function_names import (
     FUNCTIONS,
     SCOPES,
+    Function,
     arguments,
     captured,
     comprehension_names,
+    declared_elsewhere,
     imported,
+    matched,
     scopes,
+    shows_frames,
     variables,
 )
+from qflow_dagster.generation.python_lines import above, lines_of, moved
 
 _REFUSED = (
     *SCOPES, ast.Yield, ast.YieldFrom, ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Global, ast.Nonlocal, ast.Delete,
-    ast.NamedExpr, ast.Match, ast.Import, ast.ImportFrom,
+    ast.NamedExpr, ast.Match,
 )  # fmt: skip
+# Functions whose result does something when it ends.
+_OBJECTS = frozenset({"open", "socket", "finalize", "connect", "popen"})
+_LOOPS = (ast.For, ast.AsyncFor, ast.While)
+_HANDLING = (ast.Try, ast.TryStar, ast.With, ast.AsyncWith)
 # Names whose meaning depends on the function they are called in.
-_FRAME_NAMES = frozenset({"super", "locals", "vars", "dir", "eval", "exec", "__class__", "globals"})
+_FRAME_NAMES = frozenset({"super", "__class__", "globals"})
 # What is called to see the callers, of which a new function would be one.
 _SEES_CALLERS = frozenset({"_getframe", "currentframe", "extract_stack", "format_stack", "print_stack"})
+LEAVING = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 BRANCHES = (ast.If, ast.For, ast.While, ast.Try, ast.With, ast.BoolOp, ast.IfExp)
 
 
@@ -56,16 +67,16 @@ class Region(NamedTuple):
         return sum(isinstance(node, BRANCHES) for s in self.statements for node in ast.walk(s))
 
 
-def functions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef, ast.ClassDef | None]]:
+def functions(tree: ast.Module) -> Iterator[tuple[Function, ast.ClassDef | None]]:
     """Yield the functions of a module and the methods of its classes; not those within functions."""
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, FUNCTIONS):
             yield node, None
         elif isinstance(node, ast.ClassDef):
-            yield from ((method, node) for method in node.body if isinstance(method, ast.FunctionDef))
+            yield from ((method, node) for method in node.body if isinstance(method, FUNCTIONS))
 
 
-def regions(function: ast.FunctionDef, *, by_lines: bool = False) -> list[Region]:
+def regions(function: Function, *, by_lines: bool = False) -> list[Region]:
     """Return the regions of a function that have branches, those with most of them first; or all, the longest first."""
     found = [*_regions(function.body, (), ()), *_sections(function)]
     if by_lines:
@@ -73,12 +84,7 @@ def regions(function: ast.FunctionDef, *, by_lines: bool = False) -> list[Region
     return sorted((region for region in found if region.weight), key=lambda region: -region.weight)
 
 
-def lines_of(text: str) -> list[str]:
-    """Return the lines of a text, each with its end; not as `splitlines`, which ends lines where Python does not."""
-    return [f"{line}\n" for line in text.removesuffix("\n").split("\n")]
-
-
-def _sections(function: ast.FunctionDef) -> Iterator[Region]:
+def _sections(function: Function) -> Iterator[Region]:
     """Yield the statements of a function's body between empty lines or comments: what its author wrote as a section."""
     body = function.body
     start = 1 if ast.get_docstring(function, clean=False) is not None else 0
@@ -102,11 +108,12 @@ def _regions(
             yield Region(suite[position:], around, path)
         if around or len(suite) > 1:
             yield Region([statement], around, path)
-        for inner in _suites(statement):
+        for inner in suites_of(statement):
             yield from _regions(inner, (*around, statement), path)
 
 
-def _suites(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
+def suites_of(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
+    """Yield the suites of a statement, none of a function or class."""
     if isinstance(statement, SCOPES):
         return
     for name in ("body", "orelse", "finalbody"):
@@ -117,70 +124,89 @@ def _suites(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
 
 
 def extract(
-    text: str, function: ast.FunctionDef, owner: ast.ClassDef | None, region: Region, name: str
+    text: str, function: Function, owner: ast.ClassDef | None, region: Region, name: str
 ) -> str | None:
-    """Return the text of a module with a region of a function as a new function; None where that is refused."""
-    interface = _interface(function, owner, region)
-    if interface is None:
-        return None
-    parameters, results, exits = interface
+    """Return the text of a module with a region of a function as a new function; None where that is refused.
+
+    Where the function has the same lines again, that is the same call.
+    """
     lines = lines_of(text)
-    indent = lines[region.first - 1][: region.statements[0].col_offset]
-    body = lines[region.first - 1 : region.last]
-    last = max(region.statements, key=lambda statement: statement.end_lineno or 0)
-    rest = body[-1].encode()[last.end_col_offset or 0 :].strip()
-    # An `elif` is part of the statement above it.
-    if body[0][len(indent) :].startswith("elif"):
+    found = _extractable(lines, function, owner, region)
+    if found is None:
         return None
-    if indent.strip() or (rest and not rest.startswith(b"#")):
-        return None
-    if any(line.strip() and not line.startswith(indent) for line in body):
-        return None
-    outer = " " * function.col_offset
-    inner = outer + "    "
-    receiver = [function.args.args[0].arg] if owner is not None else []
-    declared = ", ".join([*receiver, *parameters])
-    prefix = f"{receiver[0]}." if receiver else ""
-    call = f"{prefix}{name}({', '.join(parameters)})"
+    (parameters, results, exits), body = found
+    call = f"{name}({', '.join(parameters)})"
+    helper = [f"def {call}:\n", *body]
     if exits:
         call = f"return {call}"
     elif results:
         call = f"{', '.join(results)} = {call}"
-    helper = ["\n" if owner is not None else "\n\n", f"{outer}def {name}({declared}):\n"]
-    helper += [inner + line[len(indent) :] if line.strip() else line for line in body]
-    if not helper[-1].endswith("\n"):
-        helper[-1] += "\n"
-    if results and not exits:
-        helper.append(f"{inner}return {', '.join(results)}\n")
-    end = function.end_lineno or 0
-    before = lines[: region.first - 1]
-    after = lines[region.last : end]
-    if after and not after[-1].endswith("\n"):
-        after[-1] += "\n"
-    return "".join([*before, f"{indent}{call}\n", *after, *helper, *lines[end:]])
+        helper.append(f"    return {', '.join(results)}\n")
+    for other in sorted(
+        [region, *_twins(lines, function, owner, region)], reverse=True, key=lambda r: r.first
+    ):
+        indent = lines[other.first - 1][: other.statements[0].col_offset]
+        lines[other.first - 1 : other.last] = [f"{indent}{call}\n"]
+    if owner is not None:
+        row = above(lines, owner)
+        return "".join([*lines[:row], *helper, "\n\n", *lines[row:]])
+    end = (function.end_lineno or 0) + len(lines) - len(lines_of(text))
+    return "".join([*lines[:end], "\n\n", *helper, *lines[end:]])
+
+
+def repeated(text: str, function: Function, owner: ast.ClassDef | None, region: Region) -> bool:
+    """Return whether a function has the lines of a region again, so that both can be the same call."""
+    return bool(_twins(lines_of(text), function, owner, region))
+
+
+def _extractable(
+    lines: Sequence[str], function: Function, owner: ast.ClassDef | None, region: Region
+) -> tuple[tuple[list[str], list[str], bool], list[str]] | None:
+    """Return the interface of a region and its lines in a new function; None where that is refused."""
+    interface = _interface(function, owner, region)
+    body = None if interface is None else moved(lines, region.statements, region.first - 1, "    ")
+    # An `elif` is part of the statement above it.
+    if interface is None or body is None or body[0].lstrip().startswith("elif"):
+        return None
+    return interface, body
+
+
+def _twins(
+    lines: Sequence[str], function: Function, owner: ast.ClassDef | None, region: Region
+) -> list[Region]:
+    """Return the other regions of a function with the same lines and the same interface, without comments."""
+    found = _extractable(lines, function, owner, region)
+    twins: list[Region] = []
+    for other in regions(function, by_lines=True):
+        apart = all(other.last < r.first or other.first > r.last for r in (region, *twins))
+        if (
+            apart
+            and len(other.statements) == len(region.statements)
+            and other.last - other.first == region.last - region.first
+            and found is not None
+            and not any("#" in line for line in found[1])
+            and _extractable(lines, function, owner, other) == found
+        ):
+            twins.append(other)
+    return twins
 
 
 def _interface(
-    function: ast.FunctionDef, owner: ast.ClassDef | None, region: Region
+    function: Function, owner: ast.ClassDef | None, region: Region
 ) -> tuple[list[str], list[str], bool] | None:
     """Return the parameters and results of a region, and whether it ends the function; None where it is refused."""
     nodes = [node for statement in region.statements for node in ast.walk(statement)]
-    if owner is not None and (function.decorator_list or not function.args.args):
+    if any(isinstance(node, _REFUSED) or getattr(node, "is_async", 0) for node in nodes):
         return None
-    if any(isinstance(node, _REFUSED) for node in nodes) or _is_generator(function):
+    if shows_frames(function) or (owner is not None and any(map(_is_mangled, nodes))):
         return None
     if any(isinstance(node, ast.Name) and node.id in _FRAME_NAMES for node in nodes):
         return None
     if any(isinstance(node, ast.Call) and _sees_callers(node) for node in nodes):
         return None
-    if any(over_lines(node) for node in nodes) or _leaves_loop(region.statements):
+    if _leaves_loop(region.statements):
         return None
-    declared = {
-        name
-        for node in ast.walk(function)
-        if isinstance(node, ast.Global | ast.Nonlocal)
-        for name in node.names
-    }
+    declared = declared_elsewhere(function)
     parameters = {a.arg for a in arguments(function.args)}
     stored = {
         node.id
@@ -188,7 +214,7 @@ def _interface(
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
     }
     bound = {n.name for n in ast.walk(function) if isinstance(n, ast.ExceptHandler) and n.name}
-    local = (parameters | stored | bound | imported(function)) - declared
+    local = (parameters | stored | bound | imported(function) | matched(function)) - declared
     inside = {id(node) for node in nodes}
     outside_loads = {
         node.id
@@ -198,6 +224,7 @@ def _interface(
     own = comprehension_names(nodes)
     writes = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)} - own
     writes |= {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
+    writes |= imported(function, nodes)
     reads = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
     reads |= {n.target.id for n in nodes if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)}
     unbound = bound | {
@@ -218,31 +245,39 @@ def _interface(
         name not in before and name not in own and not _bound_first(region, name) for name in reads & local
     ):
         return None
-    if owner is not None:
-        receiver = function.args.args[0].arg
-        if receiver in stored:
-            return None
-        needed.discard(receiver)
     returns = any(isinstance(node, ast.Return) for node in nodes)
     tail = len(region.suites) == 1 and region.statements[-1] is function.body[-1]
     exits = _always_exits(region.statements) or (returns and tail)
     if returns and not exits:
         return None
     # What the next iteration of a loop around reads again.
-    carried = needed if any(isinstance(s, ast.For | ast.While) for s in region.around) else set()
+    carried = needed if any(isinstance(s, _LOOPS) for s in region.around) else set()
     seen = writes & (outside_loads | carried)
     results = [] if exits else sorted(seen)
     if any(name not in before and name not in first for name in results):
         return None
+    # It would end with the new function, and with it what it stands for: a folder, a weak reference.
+    if not exits and any(_is_object(node, writes - set(results)) for node in nodes):
+        return None
     # A result that is only sometimes assigned keeps its value, so it is a parameter too.
     needed |= {name for name in results if name in before and name not in first}
     # An exception after an assignment would lose it: a handler in the function, or `with`, could show that.
-    if seen and any(isinstance(statement, ast.Try | ast.With) for statement in region.around):
+    if seen and any(isinstance(statement, _HANDLING) for statement in region.around):
         return None
     # A function or generator within this one sees each assignment at once.
     if writes & captured(function):
         return None
     return sorted(needed), results, exits
+
+
+def _is_object(node: ast.AST, names: Set[str]) -> bool:
+    """Return whether a statement gives one of some names to a new object, which may do something when it ends."""
+    value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+    if not isinstance(value, ast.Call) or not isinstance(node, ast.Assign | ast.AnnAssign):
+        return False
+    called = getattr(value.func, "id", None) or getattr(value.func, "attr", "")
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return (called[:1].isupper() or called in _OBJECTS) and bool(_targets(targets) & names)
 
 
 def _sees_callers(call: ast.Call) -> bool:
@@ -256,16 +291,10 @@ def _sees_callers(call: ast.Call) -> bool:
     )
 
 
-def _is_generator(function: ast.FunctionDef) -> bool:
-    return any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(function))
-
-
-def over_lines(node: ast.AST) -> bool:
-    """Return whether a node is a string over several lines, whose lines cannot be indented otherwise."""
-    return (
-        isinstance(node, ast.JoinedStr)
-        or (isinstance(node, ast.Constant) and isinstance(node.value, str | bytes))
-    ) and node.lineno != node.end_lineno
+def _is_mangled(node: ast.AST) -> bool:
+    """Return whether a node has a name that is another one within a class."""
+    names = [getattr(node, field, None) for field in ("id", "attr", "arg", "name", "asname")]
+    return any(isinstance(name, str) and name.startswith("__") and not name.endswith("__") for name in names)
 
 
 def _leaves_loop(statements: Sequence[ast.stmt]) -> bool:
@@ -274,7 +303,7 @@ def _leaves_loop(statements: Sequence[ast.stmt]) -> bool:
         if isinstance(statement, ast.Break | ast.Continue):
             return True
         loop = isinstance(statement, ast.For | ast.While)
-        for suite in _suites(statement):
+        for suite in suites_of(statement):
             # The else of a loop belongs to the loop around it.
             if (not loop or suite is statement.orelse) and _leaves_loop(suite):  # type: ignore[attr-defined]
                 return True
@@ -357,7 +386,7 @@ def _bound_first(region: Region, name: str) -> bool:
             rest = region.statements[region.statements.index(statement) + 1 :]
             return not any(_loads(other, name) for other in (*rest, *statement.orelse))
         if reads:
-            inner = [suite for suite in _suites(statement) if any(_loads(s, name) for s in suite)]
+            inner = [suite for suite in suites_of(statement) if any(_loads(s, name) for s in suite)]
             heads = _loads(statement, name) and not inner
             if heads or isinstance(statement, ast.Try):
                 return False

@@ -1,22 +1,22 @@
 """Invert conditions of Python functions, so that what follows is nested less; behaviour provably stays.
 
 Two forms: an `if` without `else` that ends a function or the body of a loop becomes `if not ...: return` (`continue`)
-with its body after it; an `else` after a branch that always leaves loses its indentation. Refused: strings over
-several lines, statements that share a line. Does not belong here: whether it is worth it
-(`generators.extract_function`).
+with its body after it; an `else` after a branch that always leaves loses its indentation. Refused: statements that
+share a line. Does not belong here: whether it is worth it (`generators.extract_function`).
 """
 
 import ast
 from collections.abc import Iterator, Sequence
 
-from qflow_dagster.generation.extraction import BRANCHES, lines_of, over_lines
+from qflow_dagster.generation.extraction import BRANCHES, LEAVING
+from qflow_dagster.generation.function_names import Function
+from qflow_dagster.generation.python_lines import lines_of, moved
 
 _EXACT: dict[type[ast.cmpop], str] = {ast.Is: "is not", ast.IsNot: "is", ast.In: "not in", ast.NotIn: "in"}
 _SIMPLE = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.Constant)
-_LEAVING = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 
 
-def flattened(text: str, function: ast.FunctionDef) -> Iterator[str]:
+def flattened(text: str, function: Function) -> Iterator[str]:
     """Yield the text of a module after each inversion that can be made in a function, the outermost first."""
     lines = lines_of(text)
     for condition, leave in _ends(function.body, "return"):
@@ -45,11 +45,11 @@ def _ends(suite: Sequence[ast.stmt], leave: str) -> Iterator[tuple[ast.If, str]]
 
 def _inverted(lines: Sequence[str], condition: ast.If, leave: str) -> list[str] | None:
     row = condition.lineno
-    body = _dedented(lines, condition, condition.body, row)
-    test = _negated("".join(lines), condition.test)
+    body = dedented(lines, condition, condition.body, row)
+    test = negated("".join(lines), condition.test)
     # A body without branches gains nothing, and a comment beside the condition would be lost.
     branches = any(isinstance(node, BRANCHES) for s in condition.body for node in ast.walk(s))
-    if body is None or test is None or not branches or "#" in lines[row - 1]:
+    if body is None or test is None or not branches or "#" in lines[row - 1] or _is_elif(lines, condition):
         return None
     first = condition.body[0]
     outer, inner = lines[row - 1][: condition.col_offset], lines[first.lineno - 1][: first.col_offset]
@@ -58,43 +58,45 @@ def _inverted(lines: Sequence[str], condition: ast.If, leave: str) -> list[str] 
 
 
 def _without_else(lines: Sequence[str], condition: ast.If) -> list[str] | None:
-    if not condition.orelse or not isinstance(condition.body[-1], _LEAVING):
+    if not condition.orelse or not isinstance(condition.body[-1], LEAVING):
         return None
     row = condition.body[-1].end_lineno or 0
     # Not an `elif`, and no comment before the `else` that would be lost.
-    if lines[row].strip() != "else:":
+    if lines[row].strip() != "else:" or _is_elif(lines, condition):
         return None
-    body = _dedented(lines, condition, condition.orelse, row + 1)
+    body = dedented(lines, condition, condition.orelse, row + 1)
     return None if body is None else [*lines[:row], *body, *lines[condition.orelse[-1].end_lineno or 0 :]]
 
 
-def _dedented(
-    lines: Sequence[str], condition: ast.If, statements: Sequence[ast.stmt], start: int
+def _is_elif(lines: Sequence[str], condition: ast.If) -> bool:
+    """Return whether a condition is part of the one above it."""
+    return lines[condition.lineno - 1].encode()[condition.col_offset :].startswith(b"elif")
+
+
+def dedented(
+    lines: Sequence[str],
+    condition: ast.If,
+    statements: Sequence[ast.stmt],
+    start: int,
+    level: ast.stmt | None = None,
 ) -> list[str] | None:
-    """Return the lines of statements, from `start`, at the indentation of the condition; None where that is refused."""
-    first, last = statements[0], statements[-1]
-    body = lines[start : last.end_lineno]
-    outer = lines[condition.lineno - 1][: condition.col_offset]
+    """Return the lines of statements, from `start`, at the indentation of a condition; None where that is refused.
+
+    `level`: at the indentation of this statement instead.
+    """
+    first = statements[0]
+    target = level or condition
+    outer = lines[target.lineno - 1][: target.col_offset]
     indent = lines[first.lineno - 1][: first.col_offset]
     if outer.strip() or indent.strip() or not indent.startswith(outer) or indent == outer:
-        return None
-    # An `elif` is part of the `if` above it.
-    if not lines[condition.lineno - 1].startswith(f"{outer}if") or getattr(first, "decorator_list", None):
-        return None
-    if any(over_lines(node) for statement in statements for node in ast.walk(statement)):
         return None
     # Only comments stand above the first statement: the condition is in one line.
     if any(not line.lstrip().startswith("#") for line in lines[start : first.lineno - 1] if line.strip()):
         return None
-    rest = body[-1].encode()[last.end_col_offset or 0 :].strip()
-    if (rest and not rest.startswith(b"#")) or any(
-        line.strip() and not line.startswith(indent) for line in body
-    ):
-        return None
-    return [outer + line[len(indent) :] if line.strip() else line for line in body]
+    return moved(lines, statements, start, outer)
 
 
-def _negated(text: str, test: ast.expr) -> str | None:
+def negated(text: str, test: ast.expr) -> str | None:
     """Return the negation of a condition of one line; `==` stays, because a class may define `!=` otherwise."""
     source = ast.get_source_segment(text, test)
     if source is None or test.lineno != test.end_lineno:

@@ -28,6 +28,7 @@ from qflow_dagster.execution import sparc, sparc_records, sparc_strategies, spar
 from qflow_dagster.execution.sparc import PHASES, Gate, Goal, PhaseResult
 from qflow_dagster.generation import generators
 from qflow_dagster.quantumflow import IllegalTransitionError, reclaim_expired, verify_history
+from qflow_dagster.settings import settings
 from tests import decisions
 from tests.generation.test_extraction import TOTALS
 from tests.improvement_loop import MUTABLE, NONE, Loop
@@ -245,13 +246,73 @@ def test_the_bound_of_a_goal_decides_where_no_rule_reports_a_function(loop: Loop
     assert (story["title"], story["state"]) == ("cognitive of chosen (a.py) < 6", "done")
 
 
+CHOSEN_TYPED = """def chosen(rows: list[int], limit: int) -> int:
+    total = 0
+    for row in rows:
+        if row:
+            if row > limit:
+                total += row
+            elif row < 0:
+                total -= row
+    if total > limit:
+        return limit
+    return total
+"""
+
+
+def test_what_a_function_does_today_is_run_on_each_change(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings().generation, "behaviour_seconds", 20)
+    loop.repository.commit({"a.py": CHOSEN_TYPED})
+    loop.find()
+    loop.plan()
+    goal = begin(loop, repository="project", description="cognitive complexity of chosen below 6")
+    work(loop)
+    found = {one["phase"]: one for one in shown(loop.engine, goal)["phases"]}
+    recorded = found["specification"]["data"]["characterisation"]
+    assert recorded["evidence"] == f"{recorded['tests']} calls, which run 10 of 10 statements"
+    assert '```python\n"""What `chosen` did at' in found["specification"]["artifact"]
+    assert recorded["module"].count("\n    assert chosen(") == recorded["tests"]
+    as_before = f"passed: {recorded['tests']} of {recorded['tests']} recorded calls do as before"
+    assert f"- characterisation: {as_before}" in found["refinement"]["artifact"]
+    assert f"- behaviour: {as_before}" in found["completion"]["artifact"]
+
+
+def test_a_change_that_does_something_else_is_rejected_by_what_was_recorded(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings().generation, "behaviour_seconds", 20)
+    loop.repository.commit({"a.py": CHOSEN_TYPED})
+    loop.find()
+    loop.plan()
+    description = "cognitive complexity of chosen below 6"
+    goal = begin(loop, repository="project", description=description, strategy="extract")
+
+    def other(engine: Engine, goal: Goal) -> PhaseResult:
+        result = sparc_changes.MAKERS["specification"](engine, goal)
+        stays = result.data["characterisation"]
+        stays["module"] = stays["module"].replace("== 0", "== 1")
+        return result
+
+    work(loop, {**sparc_changes.MAKERS, "specification": other})
+    refinement = next(one for one in shown(loop.engine, goal)["phases"] if one["phase"] == "refinement")
+    assert (refinement["gate"], refinement["verdict"]) == ("characterisation", "rejected")
+    assert "it does something else: " in refinement["reason"]
+    assert loop.waiting() == []
+
+
 def test_strategies_do_different_work_with_different_results(loop: Loop) -> None:
-    loop.repository.commit({"a.py": BELOW, "b.py": "x = 1\n"})
+    block = (
+        "    for row in {0}:\n        if row:\n            if row > limit:\n                total += row\n"
+    )
+    code = "def chosen(rows, others, limit):\n    total = 0\n" + block.format("rows") + block.format("others")
+    loop.repository.commit({"a.py": code + "    return total\n", "b.py": "x = 1\n"})
     loop.find()
     loop.plan()
     patches = {}
-    for strategy in ("flatten", "extract", "flatten-then-extract"):
-        description = "cognitive complexity of chosen below 8"
+    for strategy in ("simplify", "flatten", "share", "extract", "flatten-then-extract"):
+        description = "cognitive complexity of chosen below 11"
         goal = begin(loop, repository="project", description=description, strategy=strategy)
         work(loop)
         phase = next(one for one in shown(loop.engine, goal)["phases"] if one["phase"] == "refinement")
@@ -260,10 +321,18 @@ def test_strategies_do_different_work_with_different_results(loop: Loop) -> None
         with loop.engine.begin() as connection:
             sparc.abandon(connection, goal, actor="ada", reason="the next strategy")
     assert list(patches) == list(generators.ON_REQUEST)
-    assert "continue" in patches["guard-clauses"]
-    assert "+def _chosen" not in patches["guard-clauses"]
-    assert "continue" not in patches["extract-function"]
-    assert "+def _chosen" in patches["extract-function"]
+    merged, helper, calls = (
+        "+        if row and row > limit:",
+        "+def _chosen",
+        "+        total = _chosen_row(",
+    )
+    assert patches["simplify-conditions"].count(merged) == 1
+    assert "continue" not in patches["simplify-conditions"]
+    assert patches["guard-clauses"].count("+            continue") == 2
+    assert helper not in patches["guard-clauses"] + patches["simplify-conditions"]
+    assert (patches["share-function"].count(helper), patches["share-function"].count(calls)) == (1, 2)
+    assert helper in patches["extract-function"]
+    assert patches["flatten-extract"].count(merged) == 1
 
 
 def test_the_story_of_a_goal_that_is_abandoned_leaves_the_plan(loop: Loop) -> None:

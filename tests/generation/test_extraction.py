@@ -143,7 +143,7 @@ def test_every_inversion_keeps_what_a_function_returns_and_raises() -> None:
     for before, after, these in made:
         assert outcomes(after, these) == outcomes(before, these), after
     assert {before for before, _, _ in made} == {TOTALS, METHOD, SEARCH}
-    flat = lowered(SEARCH, "search", 21, invert=True, extract=False)
+    flat = lowered(SEARCH, "search", 21, rewrites=[guard_clauses.flattened], extract="none")
     assert flat is not None
     assert "        if not (i % 2 == 0):\n            continue\n        # Even.\n        for j" in flat
     assert "if not ((item or None) is None):" in flat
@@ -182,9 +182,8 @@ def search(n):
         # What ends another statement does not end the function.
         "    with a:\n        if b:\n            if a: b()\n    return 1\n",
         "    if a:\n        if b:\n            if a: b()\n    else:\n        b()\n    c()\n",
-        # A comment, a string over lines, a condition over lines, an elif.
+        # A comment, a condition over lines, an elif.
         "    if a:  # because\n        if b: c()\n",
-        '    if a:\n        if b: c("""\n    x""")\n',
         "    if (a\n            and b):\n        if b: c()\n",
         "    if a:\n        c()\n    elif b:\n        if c: a()\n",
         "    if a:\n        return 1\n    # Otherwise.\n    else:\n        c()\n    d()\n",

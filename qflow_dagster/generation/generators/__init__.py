@@ -16,7 +16,7 @@ GROUP = "qflow_dagster.generators"
 # These only carry out a rule's own fix: they have nothing to propose for a finding without one.
 FIX_ONLY = ("rule-fix", "ruff-fix", "codemod")
 # Called for a goal only: a change of this size is proposed on request.
-ON_REQUEST = ("guard-clauses", "extract-function", "flatten-extract")
+ON_REQUEST = ("simplify-conditions", "guard-clauses", "share-function", "extract-function", "flatten-extract")
 
 
 def fixable_rules() -> list[str]:
@@ -60,15 +60,19 @@ def installed() -> dict[str, Generator]:
         ruff_fix,
         rule_fix,
     )
+    from qflow_dagster.generation.guard_clauses import flattened
+    from qflow_dagster.generation.simplification import simplified
 
     by_name: dict[str, Generator] = {}
     for builtin in (
         rule_fix.RuleFix(),
         ruff_fix.RuffFix(),
         codemod.Codemod(),
-        extract_function.SmallerFunctions("guard-clauses", invert=True, extract=False),
-        extract_function.SmallerFunctions("extract-function", invert=False, extract=True),
-        extract_function.SmallerFunctions("flatten-extract", invert=True, extract=True),
+        extract_function.SmallerFunctions("simplify-conditions", [simplified], extract="none"),
+        extract_function.SmallerFunctions("guard-clauses", [flattened], extract="none"),
+        extract_function.SmallerFunctions("share-function", extract="repeated"),
+        extract_function.SmallerFunctions("extract-function", extract="any"),
+        extract_function.SmallerFunctions("flatten-extract", [simplified, flattened], extract="any"),
         language_model.LanguageModel(),
     ):
         by_name[builtin.name] = builtin

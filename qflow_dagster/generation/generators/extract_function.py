@@ -1,17 +1,23 @@
-"""Lowers the complexity and the length of Python functions: conditions are inverted, parts become functions."""
+"""Lowers the complexity and the length of Python functions: conditions are rewritten, parts become functions."""
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal
 
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import extraction
+from qflow_dagster.generation.function_names import Function, decorators_known
 from qflow_dagster.generation.generators.protocol import Proposal, Request, Withheld
-from qflow_dagster.generation.guard_clauses import flattened
 from qflow_dagster.generation.preconditions.file import File
 from qflow_dagster.generation.preconditions.python_compiled import compiled
+from qflow_dagster.generation.python_lines import above, lines_of
 from qflow_dagster.generation.remaining import measures_in, reducible_bound
 
+# Yields the text of a module after each change of one kind that can be made in a function.
+Rewrite = Callable[[str, Function], Iterator[str]]
+# Which parts become functions: all that may, those that a function has more than once, none.
+Extract = Literal["any", "repeated", "none"]
 MAX_EXTRACTIONS = 12
 # Regions that are measured for each extraction.
 MAX_REGIONS = 30
@@ -23,10 +29,10 @@ class SmallerFunctions:
     isolated = True
     cost = 0.0
 
-    def __init__(self, name: str, *, invert: bool, extract: bool) -> None:
+    def __init__(self, name: str, rewrites: Sequence[Rewrite] = (), *, extract: Extract) -> None:
         self.name = name
-        self._invert = invert
-        self._extract = extract
+        self._rewrites = rewrites
+        self._extract: Extract = extract
 
     def fits(self, rule: Rule, language: str) -> bool:
         """Return whether the rule bounds what extracting lowers, and the file is Python."""
@@ -48,7 +54,7 @@ class SmallerFunctions:
             if compiler := compiled(file, start, start):
                 withheld.append(Withheld(line, compiler))
                 continue
-            text = lowered(text, name, bound, measure, invert=self._invert, extract=self._extract) or text
+            text = lowered(text, name, bound, measure, self._rewrites, extract=self._extract) or text
         if text != request.text or withheld:
             contents = {request.path: text} if text != request.text else {}
             yield Proposal(contents=contents, note=self.name, withheld=tuple(withheld))
@@ -59,41 +65,44 @@ def lowered(
     name: str,
     bound: float,
     measure: str = "cognitive",
+    rewrites: Sequence[Rewrite] = (),
     *,
-    invert: bool = False,
-    extract: bool = True,
+    extract: Extract = "any",
 ) -> str | None:
     """Return a module in which a function and what was extracted from it are within the bound; None: not reached.
 
-    `invert`: conditions may be inverted; `extract`: parts may become functions of their own, after that.
+    `rewrites`: what may be done with conditions; `extract`: which parts may become functions of their own, after that.
     """
     found = _find(text, name)
-    if found is None:
+    if found is None or not decorators_known(ast.parse(text), found[0]):
         return None
     function, owner = found
     # Only the function is read again after each extraction, in a module of its own.
-    lines = extraction.lines_of(text)
+    lines = lines_of(text)
     first = min([function.lineno, *(decorator.lineno for decorator in function.decorator_list)]) - 1
     head = [f"class {owner.name}:\n"] if owner is not None else []
-    part: str | None = "".join([*head, *lines[first : function.end_lineno]])
-    if invert:
-        part = _flat(part, name, bound, measure)
-    if extract:
-        part = _lowered(part, name, bound, measure, text)
-    if part is None or any(value > bound for other, value, _ in _functions(part, measure) if other == name):
+    part = "".join([*head, *lines[first : function.end_lineno]])
+    for rewrite in rewrites:
+        part = _rewritten(part, name, bound, measure, rewrite)
+    if extract != "none":
+        part = _lowered(part, name, bound, measure, text, extract) or ""
+    if any(value > bound for other, value, _ in _functions(part, measure) if other == name) or not part:
         return None
-    return "".join(
-        [*lines[:first], *extraction.lines_of(part)[len(head) :], *lines[function.end_lineno or 0 :]]
-    )
+    after, rest = lines_of(part), lines[function.end_lineno or 0 :]
+    if owner is None:
+        return "".join([*lines[:first], *after, *rest])
+    row = above(lines, owner)
+    start = next(n.lineno for n in ast.parse(part).body if isinstance(n, ast.ClassDef)) - 1
+    return "".join([*lines[:row], *after[:start], *lines[row:first], *after[start + 1 :], *rest])
 
 
-def _flat(part: str, name: str, bound: float, measure: str) -> str:
-    """Return the text with conditions inverted where that lowers the measure, until it is within the bound."""
+def _rewritten(part: str, name: str, bound: float, measure: str, rewrite: Rewrite) -> str:
+    """Return the text with what can be rewritten where that lowers the measure, until it is within the bound."""
     while (found := _find(part, name)) is not None:
         before = {other: value for other, value, _ in _functions(part, measure)}[name]
         better = (
             after
-            for after in flattened(part, found[0])
+            for after in rewrite(part, found[0])
             if {other: value for other, value, _ in _functions(after, measure)}.get(name, before) < before
         )
         after = next(better, None) if before > bound else None
@@ -103,7 +112,7 @@ def _flat(part: str, name: str, bound: float, measure: str) -> str:
     return part
 
 
-def _lowered(part: str, name: str, bound: float, measure: str, module: str) -> str | None:
+def _lowered(part: str, name: str, bound: float, measure: str, module: str, extract: Extract) -> str | None:
     work, made = [name], 0
     while work:
         current = work[-1]
@@ -111,7 +120,7 @@ def _lowered(part: str, name: str, bound: float, measure: str, module: str) -> s
         if values.get(current, 0.0) <= bound:
             work.pop()
             continue
-        step = _best(part, current, bound, measure, module) if made < MAX_EXTRACTIONS else None
+        step = _best(part, current, bound, measure, module, extract) if made < MAX_EXTRACTIONS else None
         if step is None:
             return None
         part, helper = step
@@ -120,7 +129,9 @@ def _lowered(part: str, name: str, bound: float, measure: str, module: str) -> s
     return part
 
 
-def _best(text: str, name: str, bound: float, measure: str, module: str) -> tuple[str, str] | None:
+def _best(
+    text: str, name: str, bound: float, measure: str, module: str, extract: Extract
+) -> tuple[str, str] | None:
     """Return the text after the best extraction from a function, and the name of the new function."""
     found = _find(text, name)
     if found is None:
@@ -129,22 +140,23 @@ def _best(text: str, name: str, bound: float, measure: str, module: str) -> tupl
     before = next(value for other, value, _ in _functions(text, measure) if other == name)
     best: tuple[tuple[float, float], str, str] | None = None
     for region in extraction.regions(function, by_lines=measure == "code_lines")[:MAX_REGIONS]:
+        if extract == "repeated" and not extraction.repeated(text, function, owner, region):
+            continue
         helper = _free_name(text + module, function.name, region)
         after = extraction.extract(text, function, owner, region, helper)
         if after is None:
             continue
         values = {other: value for other, value, _ in _functions(after, measure)}
-        own = f"{owner.name}.{helper}" if owner is not None else helper
-        if own not in values or values.get(name, before) >= before or values[own] >= before:
+        if helper not in values or values.get(name, before) >= before or values[helper] >= before:
             continue
         # As few extractions as possible: first what brings the larger of the two furthest down.
-        rank = (max(values[name], values[own], bound), values[name])
+        rank = (max(values[name], values[helper], bound), values[name])
         if best is None or rank < best[0]:
-            best = (rank, after, own)
+            best = (rank, after, helper)
     return (best[1], best[2]) if best is not None else None
 
 
-def _find(text: str, name: str) -> tuple[ast.FunctionDef, ast.ClassDef | None] | None:
+def _find(text: str, name: str) -> tuple[Function, ast.ClassDef | None] | None:
     return next(
         ((f, owner) for f, owner in extraction.functions(ast.parse(text)) if _qualified(f, owner) == name),
         None,
@@ -159,7 +171,8 @@ def _free_name(text: str, function: str, region: extraction.Region) -> str:
     head = getattr(statement, "target", None) or getattr(statement, "test", None)
     words = [n.id for n in ast.walk(head) if isinstance(n, ast.Name)] if head is not None else []
     about = next((word.lower() for word in words if word not in ("self", "cls", "isinstance", "len")), "")
-    base = "_".join(part for part in (function.strip("_"), about.strip("_")) if part)
+    base, about = function.strip("_"), about.strip("_")
+    base = base if base.endswith(about) else f"{base}_{about}"
     name, number = f"_{base}", 1
     while re.search(rf"\b{re.escape(name)}\b", text):
         number += 1
@@ -172,5 +185,5 @@ def _functions(text: str, measure: str) -> list[tuple[str, float, int]]:
     return [(name, measures.get(measure, 0.0), line) for name, line, measures in measures_in(text, "Python")]
 
 
-def _qualified(function: ast.FunctionDef, owner: ast.ClassDef | None) -> str:
+def _qualified(function: Function, owner: ast.ClassDef | None) -> str:
     return f"{owner.name}.{function.name}" if owner is not None else function.name

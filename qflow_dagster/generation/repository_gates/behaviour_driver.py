@@ -1,4 +1,4 @@
-"""The program that calls functions before and after a change, inside the sandbox.
+"""The program that calls functions before and after a change, or records what they do, inside the sandbox.
 
 It runs with whatever Python the repository has (3.8 or later), so it uses the standard library alone, and nothing
 of this project. Where the generated inputs show no difference, CrossHair searches for one, if it is installed.
@@ -46,6 +46,12 @@ _FOUND = re.compile(r"^Given: \((.*?)\),?$", re.M)
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+\b")
 # A change moves lines, whose numbers warnings and tracebacks show.
 _LINE = re.compile(r"(\bline |\.py:)\d+")
+# What is not the same everywhere and always, or reaches out of the process: the module and the name of what is called.
+_OUTSIDE = re.compile(
+    r"(os|posix|platform|random|secrets|time|uuid|subprocess|ctypes|_?(thread|io|socket|sqlite3))\.(?!fspath$|_path_)"
+    r"|builtins\.id$|\.(date|datetime)\.(now|utcnow|today|(from)?timestamp|astimezone)$|\.Random\."
+)
+MAX_LITERAL = 200
 
 
 def main(arguments):
@@ -55,7 +61,7 @@ def main(arguments):
         function = jobs[int(arguments[1])]["functions"][int(arguments[2])]
         call_all(function, arguments[3:] or function["inputs"])
         return
-    results = [compare(arguments[0], number, job) for number, job in enumerate(jobs)]
+    results = [(record if job.get("record") else compare)(arguments[0], n, job) for n, job in enumerate(jobs)]
     sys.stdout.write(f"\n{MARK}{json.dumps(results)}\n")
 
 
@@ -86,6 +92,19 @@ def compare(jobs_file, number, job):
                 confirmed = difference(True, *(called(each, [at], text)[0] for each in contents))
                 result = confirmed if "different" in confirmed else result
         results.append(result)
+    return results
+
+
+def record(jobs_file, number, job):
+    """Return what each function of a job does with its inputs, if two processes agree; text: why there is nothing."""
+    deadline = time.monotonic() + job["seconds"]
+    results = []
+    for at in range(len(job["functions"])):
+        first, second = (calls([jobs_file, number, at], deadline, seed) for seed in "01")
+        if (found := next((text for text in (first, second) if isinstance(text, str)), None)) is None:
+            same = all(second.get(t, r) == r for t, r in first.items())
+            found = first if same else "its results vary"
+        results.append(found)
     return results
 
 
@@ -165,12 +184,12 @@ def difference(typed, before, again, after):
     return {"compared": len(both), "raised": raised}
 
 
-def calls(arguments, deadline):
+def calls(arguments, deadline, seed="0"):
     """Return the description of each input's calls, in a process of its own; text: why there are none."""
     left = deadline - time.monotonic()
     if left <= 0:
         return "the time was used up"
-    environment = dict(os.environ, PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1")
+    environment = dict(os.environ, PYTHONHASHSEED=seed, PYTHONDONTWRITEBYTECODE="1")
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
             [sys.executable, "-B", __file__, *map(str, arguments)],
@@ -216,7 +235,8 @@ def call_all(function, inputs):
         child = os.fork()
         if child == 0:
             signal.alarm(CALL_SECONDS)
-            result = describe_calls(module, target, name, function["kind"], text)
+            described = recorded if function.get("record") else describe_calls
+            result = described(module, target, name, function["kind"], text)
             os.write(write, result.encode("utf-8", "backslashreplace")[: 4 * MAX_LENGTH])
             os._exit(0)
         os.close(write)
@@ -263,19 +283,7 @@ def describe_calls(module, target, name, kind, text):
         for _ in range(CALLS):
             constructor, arguments, keywords = ast.literal_eval(text)
             try:
-                bound = (
-                    target(*constructor) if kind in ("method", "property") and name != "__init__" else target
-                )
-                if kind == "property":
-                    result = getattr(bound, name)
-                elif name == "__init__" and kind == "method":
-                    result = vars(target(*arguments, **keywords))
-                else:
-                    result = getattr(bound, name)(*arguments, **keywords)
-                if inspect.iscoroutine(result):
-                    result = asyncio.run(result)
-                elif inspect.isasyncgen(result):
-                    result = asyncio.run(first_of(result))
+                bound, result = call(target, name, kind, constructor, arguments, keywords)
                 parts.append("returned " + description(result))
                 mutable = [value for value in arguments if isinstance(value, (list, dict, set, bytearray))]
                 parts += ["the argument itself" for value in mutable if result is value]
@@ -291,6 +299,70 @@ def describe_calls(module, target, name, kind, text):
         parts.append("printed " + repr(_LINE.sub(r"\1", printed)))
     parts += ["globals " + text for text in [data_of(module)] if text != at_import]
     return "; ".join(parts)
+
+
+def call(target, name, kind, constructor, arguments, keywords):
+    """Return what a function is an attribute of (a module, a class, an object), and its result, awaited."""
+    if name == "__init__" and kind == "method":
+        return target, vars(target(*arguments, **keywords))
+    bound = target(*constructor) if kind in ("method", "property") else target
+    result = getattr(bound, name) if kind == "property" else getattr(bound, name)(*arguments, **keywords)
+    if inspect.iscoroutine(result) or inspect.isasyncgen(result):
+        result = asyncio.run(first_of(result) if inspect.isasyncgen(result) else result)
+    return bound, result
+
+
+def recorded(module, target, name, kind, text):
+    """Return as JSON what a call returns or raises, what becomes of its arguments, the lines it runs; or why not."""
+    outside, lines, outcomes, at_import = [], set(), [], data_of(module)
+
+    def called(frame, event, function):
+        if not event.endswith("call"):
+            return
+        name = getattr(function, "__qualname__", "")
+        owner = getattr(function, "__module__", "") if name else frame.f_globals.get("__name__")
+        if _OUTSIDE.match(f"{owner or ''}.{name}"):
+            outside.append(f"{owner or ''}.{name}".strip("."))
+
+    def traced(frame, event, argument):
+        own = frame.f_code.co_filename == module.__file__
+        lines.update([frame.f_lineno] if own else [])
+        return traced if own else None
+
+    for _ in range(CALLS):
+        constructor, arguments, keywords = ast.literal_eval(text)
+        outcome = {}
+        try:
+            sys.settrace(traced)
+            sys.setprofile(called)
+            result = call(target, name, kind, constructor, arguments, keywords)[1]
+            sys.setprofile(None)
+            outcome["returned"] = literal(result)
+        except BaseException as error:
+            outcome["raised"] = type(error).__name__ if isinstance(error, Exception) else None
+        finally:
+            sys.setprofile(None)
+            sys.settrace(None)
+        if [arguments, keywords] != list(ast.literal_eval(text)[1:]):
+            outcome["after"] = literal((arguments, keywords))
+        outcomes.append(outcome)
+    if outside:
+        return json.dumps({"not": f"it uses {outside[0]}"})
+    if outcomes[0] != outcomes[1] or data_of(module) != at_import:
+        return json.dumps({"not": "one call changes what the next one does"})
+    if None in outcomes[0].values():
+        return json.dumps({"not": "its result is no plain value, or a long one"})
+    return json.dumps(dict(outcomes[0], lines=sorted(lines)), sort_keys=True)
+
+
+def literal(value):
+    """Return a value as the text of a literal that is equal to it, of the same types; None: there is none."""
+    try:
+        text = repr(value)
+        short = len(text) <= MAX_LITERAL and str(Path.cwd()) not in text and not _ADDRESS.search(text)
+        return text if short and description(ast.literal_eval(text)) == description(value) else None
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
 
 
 async def first_of(values):
