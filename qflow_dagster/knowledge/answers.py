@@ -312,7 +312,7 @@ def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:
 def _search(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Code and documents are ranked apart: a question on code is answered by code, if at all."""
     connection, snapshot = context.connection, context.snapshot
-    words = search.weigh(connection, context.subject)
+    words = search.weigh(connection, snapshot, context.subject)
     code = search.search(connection, snapshot, words, limit=MAX_ROWS)
     prose = search.search(connection, snapshot, words, limit=MAX_ROWS // 2, prose=True)
     commits = search.search_commits(connection, snapshot, words)

@@ -30,10 +30,12 @@ MAX_WORDS = 24
 # What more entries than this contain is common.
 MAX_COUNTED = 5_000
 _COMMON = 20_000
-# How many entries contain each lexeme: rare ones weigh more.
+# How many entries of the repository contain each lexeme: rare ones weigh more.
 _RARITY = text(f"""
-SELECT lexeme, (SELECT count(*) FROM (SELECT FROM knowledge_entries WHERE tsv @@ CAST(quote_literal(lexeme) AS tsquery)
-                                      LIMIT {MAX_COUNTED}) AS matching) AS entries
+SELECT lexeme, (SELECT count(*) FROM (
+    SELECT FROM knowledge_entries e WHERE e.tsv @@ CAST(quote_literal(lexeme) AS tsquery)
+        AND EXISTS (SELECT FROM files f WHERE f.blob_id = e.blob_id AND {IN_SNAPSHOT})
+    LIMIT {MAX_COUNTED}) AS matching) AS entries
 FROM unnest(CAST(:lexemes AS text[])) AS lexeme
 """)
 _SEARCH = text(f"""
@@ -82,7 +84,7 @@ def search(
     `question` may be its weighed words (`weigh`). The score is the sum of the words' inverse document frequencies,
     higher for words in names, damped by the length of the entry.
     """
-    terms = weigh(connection, question) if isinstance(question, str) else question
+    terms = weigh(connection, snapshot, question) if isinstance(question, str) else question
     if not terms:
         return []
     rows = connection.execute(
@@ -133,17 +135,17 @@ def search_commits(
     connection: Connection, snapshot: Snapshot, question: str | dict[str, float], *, limit: int = 5
 ) -> list[Any]:
     """Return the commits whose messages match best: (oid, subject, author_name, authored_at, score)."""
-    terms = weigh(connection, question) if isinstance(question, str) else question
+    terms = weigh(connection, snapshot, question) if isinstance(question, str) else question
     if not terms:
         return []
     parameters = {"id": snapshot.repository_id, **_parameters(terms), "limit": limit}
     return list(connection.execute(_SEARCH_COMMITS, parameters))
 
 
-def weigh(connection: Connection, question: str) -> dict[str, float]:
-    """Return the words of a question that are indexed, as lexemes, each with its weight: more if it is rarer."""
+def weigh(connection: Connection, snapshot: Snapshot, question: str) -> dict[str, float]:
+    """Return the words of a question as lexemes, each with its weight: more if it is rarer in the repository."""
     lexemes = connection.scalar(_LEXEMES, {"question": f"{question} {words.parts(question)}"}) or []
-    rows = connection.execute(_RARITY, {"lexemes": lexemes}).all()
+    rows = connection.execute(_RARITY, {**snapshot.interval, "lexemes": lexemes}).all()
     entries = {
         row.lexeme: row.entries if row.entries < MAX_COUNTED else _COMMON for row in rows if row.entries
     }
