@@ -112,9 +112,13 @@ def dead_runs(context: dg.SensorEvaluationContext, database: Database) -> dg.Ski
     description="Records every failed run as an error.",
 )
 def run_failures(context: dg.RunFailureSensorContext, database: Database) -> None:
-    """Record the failure once per run, even if Dagster reports it twice."""
+    """Record the failure once per run, even if Dagster reports it twice; an interrupted run is no error."""
     run = context.dagster_run
     error = _cause(context)
+    if error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+        # Its worker was stopped, which somebody wanted: what it left is due again.
+        context.log.info("run %s of %s was interrupted", run.run_id, run.job_name)
+        return
     message = error.message if error else context.failure_event.message or "the run failed"
     occurrence = Occurrence(
         operation=f"dagster.{run.job_name}",

@@ -279,6 +279,29 @@ def test_a_run_that_could_not_be_started_is_an_error_with_the_reason(
     assert row == ("TimeoutError", "TimeoutError: the code server took longer than 60 seconds")
 
 
+def test_a_run_whose_worker_is_stopped_is_no_error(dagster: Dagster, engine: Engine) -> None:
+    from qflow_dagster.sensors.infrastructure import run_failures
+
+    instance, job = dagster.instance, dagster.definitions.resolve_job_def("mine_rules")
+    run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    try:
+        raise dg.DagsterExecutionInterruptedError
+    except dg.DagsterExecutionInterruptedError:
+        error = serializable_error_info_from_exc_info(sys.exc_info())
+    instance.report_engine_event("its process was told to stop", run, EngineEventData.engine_error(error))
+    with dg.build_run_status_sensor_context(
+        sensor_name="run_failures",
+        dagster_event=instance.report_run_failed(run),
+        dagster_instance=instance,
+        dagster_run=run,
+        partition_key=None,
+        resources={"database": dagster.database},
+    ).for_run_failure() as context:
+        run_failures(context)
+    with engine.connect() as connection:
+        assert not connection.execute(text("SELECT FROM error_occurrences")).all()
+
+
 # Runs
 
 
