@@ -134,6 +134,12 @@ def summary(pairs: list[Pair]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def files_of(folder: Path, count: int) -> list[Path]:
+    """Return about `count` files of a folder, evenly picked."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and ".git" not in p.parts)
+    return files[:: max(len(files) // count, 1)]
+
+
 def main() -> None:
     """Print the table, and the functions furthest apart."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -145,8 +151,7 @@ def main() -> None:
     values = {name: values_of(Path(file)) for name, _, file in (v.partition("=") for v in options.values)}
     pairs: list[Pair] = []
     for folder in options.folders:
-        files = sorted(p for p in folder.rglob("*") if p.is_file() and ".git" not in p.parts)
-        for path in files[:: max(len(files) // options.files, 1)]:
+        for path in files_of(folder, options.files):
             pairs += compare(path, values)
     table = Table(*summary(pairs).columns)
     for *names, functions, same, near, ranks in summary(pairs).itertuples(index=False):

@@ -101,11 +101,9 @@ def record(jobs_file, number, job):
     results = []
     for at in range(len(job["functions"])):
         first, second = (calls([jobs_file, number, at], deadline, seed) for seed in "01")
-        if isinstance(first, str) or isinstance(second, str):
-            results.append(first if isinstance(first, str) else second)
-        else:
-            same = all(second.get(text, result) == result for text, result in first.items())
-            results.append(first if same else "its results vary")
+        if isinstance(first, dict) and isinstance(second, dict):
+            first = first if all(second.get(t, r) == r for t, r in first.items()) else "its results vary"
+        results.append(second if isinstance(second, str) and isinstance(first, dict) else first)
     return results
 
 
