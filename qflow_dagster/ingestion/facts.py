@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 # Incremented when a change of the code changes the facts of an unchanged blob.
-EXTRACTOR_VERSION = 10
+EXTRACTOR_VERSION = 11
 
 
 class SymbolFact(NamedTuple):

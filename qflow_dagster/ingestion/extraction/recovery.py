@@ -1,16 +1,19 @@
-"""Recovery from what a parser without a preprocessor cannot read, in C, C++ and C#.
+"""Recovery from what a parser without a preprocessor cannot read, in C, C++ and C#; and from one ambiguity of Kotlin.
 
 Three classes of code lose whole types otherwise: a macro between `class` and its name (`class EXPORT_API Name {`), a
 macro that is a line of its own before a declaration (`BEGIN_NAMESPACE`), and the halves of `#if`/`#else` that are not
 complete by themselves. System calls of Linux are functions behind a macro. The text is changed for the parser only,
 byte for byte as long, so that positions stay those of the source. Of halves that it does not see, comments and calls
-are read from the text.
+are read from the text. A class of Kotlin with two annotations is taken for an expression at times, without an error;
+without its annotations it is not.
 """
 
 import re
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
+
+from tree_sitter import Node
 
 from qflow_dagster.ingestion.extraction.text import Span
 
@@ -33,6 +36,7 @@ SYSCALL = re.compile(
     rb"^((?:COMPAT_)?+SYSCALL(?:32)?+_DEFINE[1-6]\(\s*+)(\w++\s*+)(,[^()]*+(?:\([^()]*+\)[^()]*+)*+)(?=\)\s*+\{)",
     re.MULTILINE,
 )
+ARGUMENTS = re.compile(rb"\([^()]{0,500}+(?:\([^()]{0,500}+\)[^()]{0,500}+){0,9}+\)")
 # Marks of address spaces.
 SPACES = re.compile(rb"\b__\w++")
 # With its continued lines.
@@ -71,6 +75,29 @@ def without_macros(grammar: str, source: bytes) -> bytes:
     if grammar == "c":
         return source
     return MACRO_BEFORE_NAME.sub(lambda match: match[1] + _blank(match[2]), source)
+
+
+def annotations_in_expressions(root: Node, source: bytes) -> list[Span]:
+    """Return the annotations at the top of a file that the grammar of Kotlin takes for parts of expressions."""
+    found = []
+    pending = [child for child in root.named_children if child.type == "prefix_expression"]
+    while pending:
+        node = pending.pop()
+        if node.type == "annotation":
+            # Its arguments may have become a part of the expression.
+            arguments = ARGUMENTS.match(source, node.end_byte)
+            found.append((node.start_byte, arguments.end() if arguments else node.end_byte))
+        else:
+            pending += node.named_children
+    return found
+
+
+def without(source: bytes, spans: Iterable[Span]) -> bytes:
+    """Return the text with spans replaced by blanks."""
+    text = bytearray(source)
+    for start, end in spans:
+        text[start:end] = _blank(source[start:end])
+    return bytes(text)
 
 
 def _function(match: "re.Match[bytes]") -> bytes:

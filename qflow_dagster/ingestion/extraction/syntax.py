@@ -127,6 +127,8 @@ def parse(grammar: Grammar, source: bytes, timeout: float) -> tuple[Tree, list[S
     tree = _parse(grammar, source, timeout)
     if tree is None:
         return None
+    if grammar.name == "kotlin" and (taken := recovery.annotations_in_expressions(tree.root_node, source)):
+        tree = _parse(grammar, recovery.without(source, taken), timeout) or tree
     if tree.root_node.has_error:
         text, others = recovery.first_branches(grammar.name, source)
         other = _parse(grammar, text, timeout) if text != source else None
