@@ -58,7 +58,7 @@ class RefusedDraftError(QflowError):
 
 
 class _Kind(NamedTuple):
-    """What is asked for a phase, and the gate: it turns the answer into data of the phase, or refuses it."""
+    """The question of a phase, and its gate, which turns the answer into data of the phase, or refuses it."""
 
     schema: type[BaseModel]
     instructions: str
@@ -95,9 +95,9 @@ def drafted(phase: str, maker: Maker) -> Maker:
             **({"gate": gate, "reason": problem} if problem else {}),
             "seconds": round(time.monotonic() - started, 3),
         }
-        told = f"refused by the gate {gate}: {problem}" if problem else "accepted"
+        outcome = f"refused by the gate {gate}: {problem}" if problem else "accepted"
         return result._replace(
-            artifact="\n".join([result.artifact, "", f"Draft of {author}: {told}", "", *lines]),
+            artifact="\n".join([result.artifact, "", f"Draft of {author}: {outcome}", "", *lines]),
             data={**result.data, **amended, "draft": draft},
             author=result.author if problem else author,
             cost=result.cost + float(usage.get("cost", 0.0)),

@@ -20,7 +20,7 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 class Answer(NamedTuple, Generic[Schema]):
-    """What a model answered, or the reason that there is no answer; and tokens and cost, which a bad answer has too."""
+    """The answer of a model, or the reason that there is none; and tokens and cost, which a bad answer has too."""
 
     value: Schema | None
     problem: str

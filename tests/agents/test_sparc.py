@@ -246,7 +246,7 @@ def test_the_bound_of_a_goal_decides_where_no_rule_reports_a_function(loop: Loop
     assert (story["title"], story["state"]) == ("cognitive of chosen (a.py) < 6", "done")
 
 
-CHOSEN_TYPED = """def chosen(rows: list[int], limit: int) -> int:
+BELOW = """def chosen(rows, limit):
     total = 0
     for row in rows:
         if row:
@@ -258,6 +258,7 @@ CHOSEN_TYPED = """def chosen(rows: list[int], limit: int) -> int:
         return limit
     return total
 """
+CHOSEN_TYPED = BELOW.replace("(rows, limit):", "(rows: list[int], limit: int) -> int:")
 
 
 def test_what_a_function_does_today_is_run_on_each_change(
@@ -353,18 +354,6 @@ def test_the_story_of_a_goal_that_is_abandoned_leaves_the_plan(loop: Loop) -> No
         ]
 
 
-BELOW = """def chosen(rows, limit):
-    total = 0
-    for row in rows:
-        if row:
-            if row > limit:
-                total += row
-            elif row < 0:
-                total -= row
-    if total > limit:
-        return limit
-    return total
-"""
 FIXER = """
 import difflib, json, sys
 task = json.load(sys.stdin)["task"]

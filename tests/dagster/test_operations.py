@@ -220,9 +220,22 @@ def test_new_errors_become_one_run_that_names_the_suspected_commit(
     assert dagster.tick(sensors.new_errors).run_requests == []
 
 
-def test_a_failed_run_is_an_error_and_told_twice_is_still_one(dagster: Dagster, engine: Engine) -> None:
+def sense_failure(dagster: Dagster, run: dg.DagsterRun, event: dg.DagsterEvent) -> None:
+    """Evaluate the sensor of failed runs for one of them."""
     from qflow_dagster.sensors.infrastructure import run_failures
 
+    with dg.build_run_status_sensor_context(
+        sensor_name="run_failures",
+        dagster_event=event,
+        dagster_instance=dagster.instance,
+        dagster_run=run,
+        partition_key=None,
+        resources={"database": dagster.database},
+    ).for_run_failure() as context:
+        run_failures(context)
+
+
+def test_a_failed_run_is_an_error_and_told_twice_is_still_one(dagster: Dagster, engine: Engine) -> None:
     config = {"ops": {"mine_histories": {"config": {"repositories": ["nonsense"]}}}}
     failed = dagster.run("mine_rules", check=False, **config)
     record = dagster.instance.get_run_by_id(failed.run_id)
@@ -233,15 +246,7 @@ def test_a_failed_run_is_an_error_and_told_twice_is_still_one(dagster: Dagster, 
         if e.dagster_event and e.dagster_event.is_run_failure
     ]
     for _ in range(2):
-        with dg.build_run_status_sensor_context(
-            sensor_name="run_failures",
-            dagster_event=failure.get_dagster_event(),
-            dagster_instance=dagster.instance,
-            dagster_run=record,
-            partition_key=None,
-            resources={"database": dagster.database},
-        ).for_run_failure() as context:
-            run_failures(context)
+        sense_failure(dagster, record, failure.get_dagster_event())
     with engine.connect() as connection:
         [row] = connection.execute(text("SELECT * FROM error_occurrences")).mappings().all()
     assert (row["operation"], row["source"], row["run_id"]) == (
@@ -255,8 +260,6 @@ def test_a_failed_run_is_an_error_and_told_twice_is_still_one(dagster: Dagster, 
 def test_a_run_that_could_not_be_started_is_an_error_with_the_reason(
     dagster: Dagster, engine: Engine
 ) -> None:
-    from qflow_dagster.sensors.infrastructure import run_failures
-
     instance, job = dagster.instance, dagster.definitions.resolve_job_def("mine_rules")
     run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTING)
     try:
@@ -265,23 +268,13 @@ def test_a_run_that_could_not_be_started_is_an_error_with_the_reason(
         error = serializable_error_info_from_exc_info(sys.exc_info())
     instance.report_engine_event("it could not be launched", run, EngineEventData.engine_error(error))
     failure = instance.report_run_failed(run)
-    with dg.build_run_status_sensor_context(
-        sensor_name="run_failures",
-        dagster_event=failure,
-        dagster_instance=instance,
-        dagster_run=run,
-        partition_key=None,
-        resources={"database": dagster.database},
-    ).for_run_failure() as context:
-        run_failures(context)
+    sense_failure(dagster, run, failure)
     with engine.connect() as connection:
         [row] = connection.execute(text("SELECT kind, message FROM error_occurrences")).all()
     assert row == ("TimeoutError", "TimeoutError: the code server took longer than 60 seconds")
 
 
 def test_a_run_whose_worker_is_stopped_is_no_error(dagster: Dagster, engine: Engine) -> None:
-    from qflow_dagster.sensors.infrastructure import run_failures
-
     instance, job = dagster.instance, dagster.definitions.resolve_job_def("mine_rules")
     run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     try:
@@ -289,15 +282,7 @@ def test_a_run_whose_worker_is_stopped_is_no_error(dagster: Dagster, engine: Eng
     except dg.DagsterExecutionInterruptedError:
         error = serializable_error_info_from_exc_info(sys.exc_info())
     instance.report_engine_event("its process was told to stop", run, EngineEventData.engine_error(error))
-    with dg.build_run_status_sensor_context(
-        sensor_name="run_failures",
-        dagster_event=instance.report_run_failed(run),
-        dagster_instance=instance,
-        dagster_run=run,
-        partition_key=None,
-        resources={"database": dagster.database},
-    ).for_run_failure() as context:
-        run_failures(context)
+    sense_failure(dagster, run, instance.report_run_failed(run))
     with engine.connect() as connection:
         assert not connection.execute(text("SELECT FROM error_occurrences")).all()
 
