@@ -69,7 +69,7 @@ _NATIVE_FUNCTIONS = (
     (LIBRARY, r"(?:boost|std)::.{0,2000}"),
     (SYSTEM, r"_{0,2}mem(?:set|cpy|cmp)"),
 )
-_NATIVE_KINDS = tuple((kind, re.compile(f"(?:{pattern})$")) for kind, pattern in _NATIVE_FUNCTIONS)
+_NATIVE_KINDS = tuple((kind, re.compile(f"^(?:{pattern})$")) for kind, pattern in _NATIVE_FUNCTIONS)
 _NOISE_NATIVE = re.compile(r"_block_invoke|::operator\(\)|<lambda>|\.cold\.1$")
 _SYSTEM_PACKAGE = re.compile(
     r"^/System/Library/|^C:/Windows/|^/usr/lib/|^/system/|^/vendor/|^/apex/com\.android\.|(?:^|/)libart\.so$"

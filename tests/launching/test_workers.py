@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import shutil
 import signal
 import socket
@@ -296,21 +297,20 @@ def test_a_process_is_replaced_after_its_number_of_runs_and_a_run_that_took_too_
     monkeypatch.setenv(*limit)
     started = forks.start(serve)
     try:
-        runs, parent = Runs(instance, home), psutil.Process(started.pid)
+        runs = Runs(instance, home)
         runs.go.touch()
 
-        def executing() -> list[int]:
-            return [child.pid for child in parent.children()]
+        def process_of_run(mebibytes: int = 0) -> int:
+            run = runs.launch(mebibytes=mebibytes)
+            eventually(lambda: runs.status(run) is dg.DagsterRunStatus.SUCCESS, "the run has ended")
+            messages = "\n".join(entry.message for entry in instance.all_logs(run))
+            found = re.search(r"Executing steps in process \(pid: (\d+)\)", messages)
+            assert found, messages
+            return int(found[1])
 
-        eventually(lambda: len(executing()) == 1, "the worker has a process")
-        [first] = executing()
-        for count in (1, 2):
-            run = runs.launch(mebibytes=mebibytes if count == 2 else 0)
-            eventually(lambda run=run: runs.status(run) is dg.DagsterRunStatus.SUCCESS, "the run has ended")
-            assert count == 2 or executing() == [first]
-        eventually(lambda: executing() not in ([], [first]), "another process takes its place")
-        last = runs.launch()
-        eventually(lambda: runs.status(last) is dg.DagsterRunStatus.SUCCESS, "and executes the next run")
+        first = process_of_run()
+        assert process_of_run(mebibytes) == first
+        assert process_of_run() != first
     finally:
         forks.kill_session(started)
 

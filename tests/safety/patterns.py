@@ -229,7 +229,7 @@ def _single(one: Any) -> str:
 
 
 def slow_input(one: Found, size: int, seconds: float) -> tuple[str, float] | None:
-    """The input that takes longer than `seconds` of this process's time, by its beginning, and how long."""
+    """The input that takes longer than `seconds` of this process's time each time, by its beginning, and how long."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise TimeoutError
@@ -255,7 +255,13 @@ def slow_input(one: Found, size: int, seconds: float) -> tuple[str, float] | Non
     try:
         for tenth, whole in inputs(one.pattern, size // 10, size):
             # What is quadratic takes a hundredth for it; what takes less than a third of that is not tried in full.
-            if seconds_for(tenth) > seconds / 300 and (took := seconds_for(whole)) > seconds:
+            if seconds_for(tenth) <= seconds / 300:
+                continue
+            # Beside other tests a core may be slow for a moment: what is quadratic is slow each time.
+            took = seconds_for(whole)
+            for _ in range(2):
+                took = min(took, seconds_for(whole)) if took > seconds else took
+            if took > seconds:
                 return repr(whole[:60]), took
     finally:
         signal.signal(signal.SIGVTALRM, previous)
