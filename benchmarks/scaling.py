@@ -1,9 +1,11 @@
 """Benchmark of scaling: `python -m benchmarks.scaling`.
 
 On a real `qflow up` with an embedded server and 1, 2 and 4 workers for each queue: repositories that are registered
-at once, ingested, measured and searched for findings, per hour; changes that are approved at once and committed, per
-second. Beside it, tasks per second of as many processes on one task graph, without Dagster. Then what a model of
-queues, with the rate of one worker put in, says for many: how many workers, and how long a piece of work waits.
+at once, ingested, measured and searched for findings, and some changes to each made and validated, per hour; changes
+that are approved at once and committed, per second. Beside it, tasks per second of as many processes on one task
+graph, without Dagster. Each with the cores that were busy: where all are, more workers on this machine bring no more.
+Then what a model of queues, with the rate of one worker put in, says for many: how many workers, and how long a piece
+of work waits.
 """
 
 import argparse
@@ -15,8 +17,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import NamedTuple
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import URL, create_engine, make_url
@@ -38,7 +45,9 @@ from qflow_dagster.execution.task_definitions import TaskGraph
 
 console = Console(width=120)
 # What the tables are about.
-REPOSITORIES, DECISIONS, TASKS = 12, 12, 2_000
+REPOSITORIES, DECISIONS, TASKS = 12, 24, 6_000
+# Changes that are made and validated in each new repository.
+CHANGES = 2
 WORKERS = (1, 2, 4)
 # (unit, pieces of work per second): what the model is asked.
 ASKED = (
@@ -55,8 +64,31 @@ def qflow(home: Path, *words: str, **settings: str) -> None:
     subprocess.run(command, env=environment, check=True, capture_output=True)
 
 
-def rates_of_runs(workers: int) -> tuple[float, float]:
-    """Return repositories per second and decisions per second of a `qflow up`."""
+class Rate(NamedTuple):
+    """Pieces of work per second, and how many cores of the machine were busy meanwhile."""
+
+    per_second: float
+    cores: float
+
+
+@contextmanager
+def counting(pieces: int) -> Iterator[list[Rate]]:
+    """Yield a list that holds the rate at the end of the block."""
+    found: list[Rate] = []
+    busy, started = busy_seconds(), time.perf_counter()
+    yield found
+    seconds = time.perf_counter() - started
+    found.append(Rate(pieces / seconds, (busy_seconds() - busy) / seconds))
+
+
+def busy_seconds() -> float:
+    """Return how long the cores of this machine have been busy since it was started, together."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
+
+
+def rates_of_runs(workers: int) -> tuple[Rate, Rate]:
+    """Return the rates of repositories and of decisions of a `qflow up`."""
     home = Path(tempfile.mkdtemp(prefix="qb-"))
     home.chmod(0o755)
     (home / "dagster").mkdir()
@@ -84,33 +116,36 @@ def rates_of_runs(workers: int) -> tuple[float, float]:
             with engine.begin() as connection:
                 for approval in approvals:
                     decided(connection, approval)
-            deciding = until(lambda: committed_branches(home / "shop") >= len(approvals), 600)
+            with counting(len(approvals)) as deciding:
+                until(lambda: committed_branches(home / "shop") >= len(approvals), 600)
             until(lambda: runs(dagster, "run_repository", "QUEUED NOT_STARTED STARTING STARTED") == 0, 600)
 
             before = runs(dagster, "run_repository", "SUCCESS")
             for number in range(REPOSITORIES):
-                make_repository(home / f"library{number}", 20)
+                make_repository(home / f"library{number}", CHANGES)
                 git(home / f"library{number}", "tag", "v1")
             for number in range(REPOSITORIES):
                 qflow(home, "repos", "add", str(home / f"library{number}"), **settings)
-            started = time.perf_counter()
-            until(lambda: runs(dagster, "run_repository", "SUCCESS") >= before + REPOSITORIES, 1_200)
-            reading = time.perf_counter() - started
+            with counting(REPOSITORIES) as reading:
+                until(lambda: runs(dagster, "run_repository", "SUCCESS") >= before + REPOSITORIES, 1_200)
             engine.dispose()
             dagster.dispose()
     finally:
         embedded.stop(home)
         shutil.rmtree(home, ignore_errors=True)
-    return REPOSITORIES / reading, len(approvals) / deciding
+    return reading[0], deciding[0]
 
 
-def do_tasks(url: str, number: int) -> None:
-    """Do tasks of the graph until none is ready."""
-    task_worker.work(engine_for(make_url(url)), worker=f"worker {number}", adapters=ADAPTERS)
+def do_tasks(url: str, number: int, ready: Barrier) -> None:
+    """Do tasks of the graph until none is ready; what a process imports first is not counted."""
+    engine = engine_for(make_url(url))
+    engine.connect().close()
+    ready.wait()
+    task_worker.work(engine, worker=f"worker {number}", adapters=ADAPTERS)
 
 
-def rate_of_tasks(url: URL, workers: int) -> float:
-    """Return tasks per second of some processes on one graph whose tasks do nothing."""
+def rate_of_tasks(url: URL, workers: int) -> Rate:
+    """Return the rate of tasks of some processes on one graph whose tasks do nothing."""
     engine = engine_for(url)
     tasks = [{"name": f"t{n}", "adapter": "python", "role": "coder"} for n in range(TASKS)]
     with engine.begin() as connection:
@@ -119,14 +154,16 @@ def rate_of_tasks(url: URL, workers: int) -> float:
         )
     address = url.render_as_string(hide_password=False)
     spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=do_tasks, args=(address, number)) for number in range(workers)]
-    started = time.perf_counter()
+    ready = spawn.Barrier(workers + 1)
+    processes = [spawn.Process(target=do_tasks, args=(address, number, ready)) for number in range(workers)]
     for process in processes:
         process.start()
-    for process in processes:
-        process.join()
+    ready.wait()
+    with counting(TASKS) as found:
+        for process in processes:
+            process.join()
     engine.dispose()
-    return TASKS / (time.perf_counter() - started)
+    return found[0]
 
 
 def erlang_c(servers: int, load: float) -> float:
@@ -163,7 +200,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=WORKERS, help="workers of each queue")
     chosen = parser.parse_args().workers
     measured = Table(
-        "workers", "repositories/hour", "decisions/s", "tasks/s", title="Measured, all on one machine"
+        "workers",
+        "repositories/hour",
+        "cores",
+        "decisions/s",
+        "cores",
+        "tasks/s",
+        "cores",
+        title=f"Measured, all on one machine; cores: busy, of {os.cpu_count()}",
     )
     service: dict[str, float] = {}
     home = Path(tempfile.mkdtemp(prefix="qb-"))
@@ -171,9 +215,19 @@ def main() -> None:
     for workers in chosen:
         repositories, decisions = rates_of_runs(workers)
         tasks = rate_of_tasks(fresh_database(home, workers), workers)
-        measured.add_row(str(workers), f"{repositories * 3600:.0f}", f"{decisions:.2f}", f"{tasks:.0f}")
-        service.setdefault("repositories", workers / repositories)
-        service.setdefault("decisions", workers / decisions)
+        cells = (
+            f"{repositories.per_second * 3600:.0f}",
+            f"{repositories.cores:.1f}",
+            f"{decisions.per_second:.2f}",
+            f"{decisions.cores:.1f}",
+            f"{tasks.per_second:.0f}",
+            f"{tasks.cores:.1f}",
+        )
+        measured.add_row(str(workers), *cells)
+        # All rows take ten minutes: what is measured is shown at once.
+        console.print("; ".join((str(workers), *cells)))
+        service.setdefault("repositories", workers / repositories.per_second)
+        service.setdefault("decisions", workers / decisions.per_second)
     embedded.stop(home)
     shutil.rmtree(home, ignore_errors=True)
     console.print(measured)

@@ -16,7 +16,9 @@ from sqlalchemy.exc import DBAPIError
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import store
-from qflow_dagster.ingestion.workers import BlobTask, Limits, extract_all
+from qflow_dagster.ingestion.fact_lines import fact_lines
+from qflow_dagster.ingestion.facts import BlobFacts
+from qflow_dagster.ingestion.workers import BlobTask, Kept, Limits, Reading, extract_all
 from qflow_dagster.progress import ReportProgress
 from qflow_dagster.settings import settings
 
@@ -52,19 +54,24 @@ class BlobReader:
             new = required.keys() - store.known_blobs(connection, required)
             ids = store.reserve_blob_ids(connection, len(new))
         tasks = [BlobTask(*key, row_id, *required[key]) for key, row_id in zip(sorted(new), ids, strict=True)]
-        limits = Limits(settings().ingestion.parse_limit, settings().ingestion.parse_timeout)
         processed = 0
         self.report("reading files", 0, len(tasks))
         number = self.processes or settings().ingestion.processes
-        with closing(extract_all(self.objects, batches_of(tasks), number, limits)) as extracted:
+        with closing(extract_all(reading(self.objects, fact_lines), batches_of(tasks), number)) as extracted:
             for results in extracted:
-                facts = [((r.task.oid, r.task.language), r.lines, r.missing) for r in results]
+                facts = [((r.task.oid, r.task.language), r.kept, r.missing) for r in results]
                 with_reconnect(
                     self.engine, lambda connection, facts=facts: store.write_facts(connection, facts)
                 )
                 processed += len(results)
                 self.report("reading files", processed, len(tasks))
         return len(tasks)
+
+
+def reading(objects: Path, keep: Callable[[BlobTask, BlobFacts], Kept]) -> Reading[Kept]:
+    """Return what workers need to read blobs within the limits that are set; `keep` is a function of a module."""
+    limits = settings().ingestion
+    return Reading(objects, Limits(limits.parse_limit, limits.parse_timeout), keep)
 
 
 def batches_of(tasks: Sequence[BlobTask]) -> list[list[BlobTask]]:

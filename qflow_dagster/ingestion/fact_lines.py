@@ -1,10 +1,12 @@
 """Encoding of a blob's facts as lines for COPY, and the columns of these lines.
 
-Imports no database, because worker processes use this module (see ``copy_format``).
+Imports no database, because worker processes use this module (see ``copy_format``): encoding is a large part of the
+work of storing facts, and workers use all cores.
 """
 
 from qflow_dagster.copy_format import copy_line
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION, BlobFacts, ImportFact, ParseErrorFact, SymbolFact
+from qflow_dagster.ingestion.workers import BlobTask
 
 BLOB_COLUMNS = (
     "id",
@@ -37,9 +39,10 @@ FACT_COLUMNS = {
 }
 
 
-def fact_lines(oid: str, row_id: int, facts: BlobFacts) -> dict[str, bytes]:
-    """Return the COPY lines of a blob's facts, by table; `row_id` is its reserved `blobs.id`."""
-    own = {"id": row_id, "oid": oid, "extractor_version": EXTRACTOR_VERSION}
+def fact_lines(task: BlobTask, facts: BlobFacts) -> dict[str, bytes]:
+    """Return the COPY lines of a blob's facts, by table; the task's row id is its reserved `blobs.id`."""
+    row_id = task.row_id
+    own = {"id": row_id, "oid": task.oid, "extractor_version": EXTRACTOR_VERSION}
     blob = [own[name] if name in own else getattr(facts, name) for name in BLOB_COLUMNS]
     lines = {"blobs": copy_line(blob).encode()}
     for name, rows in (

@@ -2,24 +2,23 @@
 
 Belongs here: processing of a batch in a worker, and of blobs that crash a worker. Does not belong
 here: the processes (``processes``), selection of blobs (``pipeline``), extraction of facts
-(``extraction``), writing (``store``).
-
-Workers return the facts as COPY lines, because encoding is a large part of the work of storing
-them, and workers use all cores.
+(``extraction``), what is kept of them (``fact_lines``).
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from qflow_dagster.ingestion import trees
-from qflow_dagster.ingestion.fact_lines import fact_lines
 from qflow_dagster.ingestion.facts import BlobFacts
 from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.processes import LostResult, in_processes
 from qflow_dagster.safety import logs
 
 logger = logs.logger(__name__)
+
+Kept = TypeVar("Kept")
 
 
 class BlobTask(NamedTuple):
@@ -34,11 +33,11 @@ class BlobTask(NamedTuple):
     lines_only: bool = False
 
 
-class BlobLines(NamedTuple):
-    """The result for a blob: COPY lines by table, what is missing and why, and whether that is everything."""
+class Extracted(NamedTuple, Generic[Kept]):
+    """The result for a blob: what was kept of its facts, what these lack and why, and whether git cannot read it."""
 
     task: BlobTask
-    lines: dict[str, bytes]
+    kept: Kept
     problem: str | None = None
     missing: bool = False
 
@@ -50,69 +49,76 @@ class Limits(NamedTuple):
     parse_timeout: int
 
 
+class Reading(NamedTuple, Generic[Kept]):
+    """What workers need besides the blobs: git's objects, limits, and a function that keeps something of the facts."""
+
+    objects: Path
+    limits: Limits
+    keep: Callable[[BlobTask, BlobFacts], Kept]
+
+
 def extract_all(
-    objects: Path, batches: Sequence[list[BlobTask]], processes: int, limits: Limits
-) -> Generator[list[BlobLines]]:
+    reading: Reading[Kept], batches: Sequence[list[BlobTask]], processes: int
+) -> Generator[list[Extracted[Kept]]]:
     """Read and extract every batch in `processes` worker processes; yields results as they come.
 
-    For a blob that crashes the worker, only the lines are read; if that fails too, only its size is
-    stored. One that git cannot read is marked as missing.
+    For a blob that crashes the worker, only the lines are read; if that fails too, its size is all there is. One that
+    git cannot read is marked as missing.
     """
-    for results in in_processes(_read_batch, (objects, limits), batches, processes, lost=_lost):
+    lost = partial(_lost, reading)
+    for results in in_processes(_read_batch, reading, batches, processes, lost=lost):
         for result in results:
             if result.problem:
-                logger.warning("%s is stored without %s", result.task.path, result.problem)
+                logger.warning("%s is read without %s", result.task.path, result.problem)
         yield results
 
 
-def _lost(task: BlobTask, code: int | None) -> LostResult:
+def _lost(reading: Reading[Kept], task: BlobTask, code: int | None) -> LostResult:
     if task.lines_only:
-        return LostResult(result=[_by_size(task, "syntax tree: not even its lines could be read")])
-    logger.warning("%s is stored without syntax tree: the parser ended with code %s on it", task.path, code)
+        return LostResult(result=[_by_size(reading, task, "syntax tree: not even its lines could be read")])
+    logger.warning("%s is read without syntax tree: the parser ended with code %s on it", task.path, code)
     return LostResult(again=task._replace(lines_only=True))
 
 
-def _by_size(task: BlobTask, problem: str) -> BlobLines:
+def _by_size(reading: Reading[Kept], task: BlobTask, problem: str) -> Extracted[Kept]:
     facts = BlobFacts(language=task.language, bytes=task.size, binary=True)
-    return BlobLines(task, fact_lines(task.oid, task.row_id, facts), problem)
+    return Extracted(task, reading.keep(task, facts), problem)
 
 
-def _read_batch(context: tuple[Path, Limits], batch: list[BlobTask]) -> list[BlobLines]:
-    objects, limits = context
+def _read_batch(reading: Reading[Kept], batch: list[BlobTask]) -> list[Extracted[Kept]]:
     results = [
-        _by_size(task, f"syntax tree: it has {task.size:,} bytes")
+        _by_size(reading, task, f"syntax tree: it has {task.size:,} bytes")
         for task in batch
         if task.size > trees.MAX_BLOB_BYTES
     ]
-    readable = [task for task in batch if task.size <= trees.MAX_BLOB_BYTES]
-    return results + _read(objects, readable, limits)
+    return results + _read(reading, [task for task in batch if task.size <= trees.MAX_BLOB_BYTES])
 
 
-def _read(objects: Path, tasks: list[BlobTask], limits: Limits) -> list[BlobLines]:
-    contents = trees.read_blobs(objects, [(task.oid, task.path) for task in tasks])
+def _read(reading: Reading[Kept], tasks: list[BlobTask]) -> list[Extracted[Kept]]:
+    contents = trees.read_blobs(reading.objects, [(task.oid, task.path) for task in tasks])
     try:
-        return [_extracted(task, data, limits) for task, data in zip(tasks, contents, strict=True)]
+        return [_extracted(reading, task, data) for task, data in zip(tasks, contents, strict=True)]
     except GitError as error:
         # Git ends at the first object that it cannot read; the others must not be affected.
         if len(tasks) > 1:
             middle = len(tasks) // 2
-            return _read(objects, tasks[:middle], limits) + _read(objects, tasks[middle:], limits)
+            return _read(reading, tasks[:middle]) + _read(reading, tasks[middle:])
         [task] = tasks
         facts = BlobFacts(language=task.language, bytes=0, missing=True)
-        return [BlobLines(task, fact_lines(task.oid, task.row_id, facts), f"content: {error}", missing=True)]
+        return [Extracted(task, reading.keep(task, facts), f"content: {error}", missing=True)]
 
 
-def _extracted(task: BlobTask, data: bytes, limits: Limits) -> BlobLines:
+def _extracted(reading: Reading[Kept], task: BlobTask, data: bytes) -> Extracted[Kept]:
     # Imported only in the worker, because its parent needs no parser.
     from qflow_dagster.ingestion.extraction import extract
 
-    problem = None
+    problem, limits = None, reading.limits
     if not task.lines_only:
         try:
             facts = extract(data, task.language, timeout=limits.parse_timeout, parse_limit=limits.parse_limit)
-            return BlobLines(task, fact_lines(task.oid, task.row_id, facts))
+            return Extracted(task, reading.keep(task, facts))
         # Any error of a blob (deep recursion, no memory) must not affect the others.
         except Exception as error:
             problem = f"syntax tree: {type(error).__name__}: {error}"
     facts = extract(data, task.language, parse_limit=0)
-    return BlobLines(task, fact_lines(task.oid, task.row_id, facts), problem)
+    return Extracted(task, reading.keep(task, facts), problem)

@@ -17,13 +17,12 @@ from sqlalchemy.dialects.postgresql import insert
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import attributes, git, pipeline, repositories, trees
-from qflow_dagster.ingestion.blob_reader import batches_of
+from qflow_dagster.ingestion.blob_reader import batches_of, reading
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION, BlobFacts
 from qflow_dagster.ingestion.repositories import Repository
 from qflow_dagster.ingestion.store import BlobKey, FileRow
-from qflow_dagster.ingestion.workers import BlobTask, Limits
+from qflow_dagster.ingestion.workers import BlobTask, extract_all
 from qflow_dagster.metrics.tables import past_metrics
-from qflow_dagster.processes import LostResult, in_processes
 from qflow_dagster.progress import ReportProgress
 from qflow_dagster.settings import settings
 
@@ -174,13 +173,13 @@ def _summed(rows: Iterable[FileRow], known: Mapping[BlobKey, Measured | None]) -
     files = lines = unread = 0
     counts: Counter[int] = Counter()
     for row in rows:
-        measured = known[row.oid, row.language or ""]
-        if measured is None:
+        file = known[row.oid, row.language or ""]
+        if file is None:
             unread += 1
-        elif measured.text and not (measured.generated and row.generated is None):
+        elif file.text and not (file.generated and row.generated is None):
             files += 1
-            lines += measured.code_lines
-            counts.update(measured.cognitive)
+            lines += file.code_lines
+            counts.update(file.cognitive)
     return {
         "files": files,
         "code_lines": lines,
@@ -211,48 +210,16 @@ def _stored(connection: Connection, keys: Sequence[BlobKey]) -> dict[BlobKey, Me
 
 
 def _read(objects: Path, tasks: list[BlobTask]) -> dict[BlobKey, Measured | None]:
-    limits = Limits(settings().ingestion.parse_limit, settings().ingestion.parse_timeout)
-    number = settings().ingestion.processes
     found: dict[BlobKey, Measured | None] = {}
-    batches = batches_of(tasks)
-    with closing(in_processes(_read_batch, (objects, limits), batches, number, lost=_lost)) as results:
-        for result in results:
-            found.update(result)
+    number = settings().ingestion.processes
+    with closing(extract_all(reading(objects, measured), batches_of(tasks), number)) as extracted:
+        for results in extracted:
+            found.update(((r.task.oid, r.task.language), None if r.missing else r.kept) for r in results)
     return found
 
 
-def _lost(task: BlobTask, code: int | None) -> LostResult:
-    return LostResult(result={(task.oid, task.language): None})
-
-
-def _read_batch(context: tuple[Path, Limits], batch: list[BlobTask]) -> dict[BlobKey, Measured | None]:
-    objects, limits = context
-    readable = [task for task in batch if task.size <= trees.MAX_BLOB_BYTES]
-    found: dict[BlobKey, Measured | None] = {(task.oid, task.language): NO_TEXT for task in batch}
-    try:
-        contents = trees.read_blobs(objects, [(task.oid, task.path) for task in readable])
-        for task, data in zip(readable, contents, strict=True):
-            found[task.oid, task.language] = _extracted(task, data, limits)
-    except git.GitError:
-        # Git ends at the first object that it cannot read; the others must not be affected.
-        if len(batch) == 1:
-            return {(batch[0].oid, batch[0].language): None}
-        middle = len(batch) // 2
-        return _read_batch(context, batch[:middle]) | _read_batch(context, batch[middle:])
-    return found
-
-
-def _extracted(task: BlobTask, data: bytes, limits: Limits) -> Measured | None:
-    # Imported only in the worker, because its parent needs no parser.
-    from qflow_dagster.ingestion.extraction import extract
-
-    try:
-        facts: BlobFacts = extract(
-            data, task.language, timeout=limits.parse_timeout, parse_limit=limits.parse_limit
-        )
-    # Any error of a blob (deep recursion, no memory) must not affect the others.
-    except Exception:
-        return None
+def measured(task: BlobTask, facts: BlobFacts) -> Measured:
+    """Return what counts of a file's facts."""
     if facts.binary or facts.lfs_bytes is not None:
         return NO_TEXT
     cognitive = [s.cognitive or 0 for s in facts.symbols if s.seq > 0 and s.decisions is not None]

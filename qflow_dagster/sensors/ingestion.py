@@ -19,8 +19,10 @@ from qflow_dagster.safety.display import visible_line
 from qflow_dagster.sensors.drains import IN_FLIGHT, drain_sensor
 from qflow_dagster.sensors.wakes import woken_by
 
-# Maximum runs requested per tick, which must stay short.
+# Maximum runs requested per tick, which must stay short; the next tick follows when a run ends.
 MAX_REQUESTS = 10
+# Runs that wait or are in progress at a time: all workers of many machines have work, and a tick can read them.
+MAX_IN_FLIGHT = 100
 # Seconds of a tick for querying the heads of repositories. Each tick starts with a different repository, so
 # that every repository is queried in turn even with many of them or slow remotes.
 TICK_SECONDS = 0.6
@@ -61,12 +63,13 @@ def decide(
     Dagster never repeats a run key, but a branch may return to an earlier head.
     """
     requests: list[tuple[str, str]] = []
+    most = max(0, min(MAX_REQUESTS, MAX_IN_FLIGHT - len(in_flight)))
     after = dict(cursor)
     for repository in observed:
         if repository.head == repository.ingested:
             after.pop(repository.name, None)
             continue
-        if repository.name in in_flight or len(requests) == MAX_REQUESTS:
+        if repository.name in in_flight or len(requests) == most:
             continue
         last = after.get(repository.name)
         attempt = last.attempt + 1 if last is not None and last.head == repository.head else 1
@@ -80,7 +83,8 @@ def decide(
 @dg.sensor(
     job=run_repository,
     minimum_interval_seconds=60,
-    metadata=woken_by(Channel.COMMITS),
+    # A commit in one repository does not wait for the run of another.
+    metadata=woken_by(Channel.COMMITS, at_a_time=MAX_IN_FLIGHT),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Requests the main job for every registered repository whose head is not ingested.",
 )

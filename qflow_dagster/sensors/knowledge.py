@@ -35,7 +35,7 @@ knowledge_requests = drain_sensor(
 @dg.sensor(
     job=run_repository,
     minimum_interval_seconds=60,
-    metadata=woken_by(Queue.KNOWLEDGE_REQUESTS),
+    metadata=woken_by(Queue.KNOWLEDGE_REQUESTS, at_a_time=MAX_REQUESTS),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Answers that require a new run for a repository: requests the run, once for each.",
 )

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from qflow_dagster.sensors.ingestion import (
     MAX_ATTEMPTS_PER_HEAD,
+    MAX_IN_FLIGHT,
     MAX_REQUESTS,
     RETRY_SECONDS,
     Observed,
@@ -57,6 +58,13 @@ def test_a_tick_requests_a_bounded_number() -> None:
     requests, cursor = decide(many, {}, set(), now=0)
     assert len(requests) == MAX_REQUESTS
     assert len(decide(many, cursor, set(), now=1)[0]) == MAX_REQUESTS
+
+
+def test_no_more_runs_are_requested_than_may_be_in_flight() -> None:
+    many = [NEW._replace(name=f"r{n}") for n in range(MAX_REQUESTS)]
+    in_flight = {f"other{n}" for n in range(MAX_IN_FLIGHT - 3)}
+    assert [name for name, _ in decide(many, {}, in_flight, now=0)[0]] == ["r0", "r1", "r2"]
+    assert decide(many, {}, in_flight | {f"more{n}" for n in range(9)}, now=0) == ([], {})
 
 
 @given(

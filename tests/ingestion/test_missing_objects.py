@@ -40,7 +40,7 @@ def test_a_blob_that_cannot_be_read_is_a_gap_until_it_can(
     assert ingested.files("b.missing, b.lines")["a.py"] == (False, 2)
     assert ingested.files("b.missing, b.lines")["b.py"] == (True, 0)
     assert states(ingested) == [("objects missing", 2)]
-    assert "b.py is stored without content" in caplog.text
+    assert "b.py is read without content" in caplog.text
     pipeline.compute_all(ingested.engine, first.snapshot_id)
 
     for file, data in content.items():

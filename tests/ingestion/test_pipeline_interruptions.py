@@ -124,7 +124,7 @@ def test_a_blob_that_kills_its_parser_is_stored_with_its_lines(
         "bad.py": (False, 1),
         "fine.py": (True, 1),
     }
-    assert "bad.py is stored without syntax tree" in caplog.text
+    assert "bad.py is read without syntax tree" in caplog.text
 
 
 def test_a_worker_that_hangs_is_replaced(

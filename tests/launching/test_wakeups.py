@@ -148,6 +148,12 @@ def test_a_woken_sensor_does_not_tick_while_all_its_jobs_are_busy_nor_in_a_burst
     woken.fresh, woken.ticked_at = True, 101.0
     assert not woken.is_due(job, none, 101.0 + MIN_PAUSE / 2)
     assert woken.is_due(job, none, 101.0 + MIN_PAUSE)
+    # Of a sensor that requests a run for each of many, any may end or be requested while others go on.
+    several, woken = frozenset({("a", 1), ("a", 2), ("a", 3)}), Woken(fresh=True)
+    assert woken.is_due(several, job, 100.0)
+    woken.fresh, woken.ticked_at = False, 100.0
+    assert not woken.is_due(several, job | {("a", 2)}, 101.0)
+    assert woken.is_due(several, job, 102.0)
     # A run that ends within the pause is not forgotten.
     woken = Woken(fresh=False, ticked_at=100.0, busy=job)
     assert not woken.is_due(job, none, 100.0 + MIN_PAUSE / 2)

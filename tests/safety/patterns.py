@@ -253,9 +253,10 @@ def slow_input(one: Found, size: int, seconds: float) -> tuple[str, float] | Non
 
     previous = signal.signal(signal.SIGVTALRM, interrupt)
     try:
-        for tenth, whole in inputs(one.pattern, size // 10, size):
-            # What is quadratic takes a hundredth for it; what takes less than a third of that is not tried in full.
-            if seconds_for(tenth) <= seconds / 300:
+        for fortieth, tenth, whole in inputs(one.pattern, size // 40, size // 10, size):
+            # What is quadratic takes a hundredth for the tenth; what takes less than a third of that is not tried in
+            # full. The same of the smaller one, which keeps most of them from being tried at all.
+            if seconds_for(fortieth) <= seconds / 4_800 or seconds_for(tenth) <= seconds / 300:
                 continue
             # Beside other tests a core may be slow for a moment: what is quadratic is slow each time.
             took = seconds_for(whole)
