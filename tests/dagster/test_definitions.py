@@ -16,6 +16,7 @@ from qflow_dagster.assets import column_descriptions
 from qflow_dagster.database.schema import metadata
 from qflow_dagster.definitions import GROUPS, build_definitions, chosen_executor
 from qflow_dagster.errors import UsageError
+from qflow_dagster.sensors.wakes import AT_A_TIME, WOKEN_BY
 from qflow_dagster.settings import settings
 from qflow_dagster.web.pages import NAVIGATION
 
@@ -82,6 +83,18 @@ def test_what_must_not_run_twice_at_a_time_has_a_pool() -> None:
             "evolution__rule_set",
         },
     }
+
+
+def test_a_repository_does_not_wait_for_the_run_of_another() -> None:
+    """A sensor that requests a run for each of many repositories is woken while one of them is executed."""
+    repository = build_definitions().get_repository_def()
+    at_a_time = {
+        sensor.name: sensor.metadata[AT_A_TIME].value if AT_A_TIME in sensor.metadata else 1
+        for sensor in repository.sensor_defs
+        if WOKEN_BY in sensor.metadata
+        and [target.job_name for target in sensor.targets] == ["run_repository"]
+    }
+    assert at_a_time == {"repository_commits": 100, "knowledge_follow_ups": 20}
 
 
 def test_no_step_reads_what_another_left_on_its_machine() -> None:
