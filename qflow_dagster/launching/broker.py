@@ -49,7 +49,8 @@ def configuration() -> dict[str, Any]:
         # Acknowledged before they are executed: a run is never executed twice, and a killed one is found by the
         # lock that it held.
         "task_acks_late": False,
-        "worker_prefetch_multiplier": 1,
+        # How many messages it receives is `prefetch`'s alone.
+        "worker_enable_prefetch_count_reduction": False,
         "worker_max_tasks_per_child": limits.max_runs,
         "worker_max_memory_per_child": limits.max_memory * 1024,
         "worker_hijack_root_logger": False,

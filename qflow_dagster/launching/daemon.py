@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.launcher import LaunchRunContext
 from dagster._core.remote_representation.external import RemoteSensor
 from dagster._core.scheduler.instigation import SensorInstigatorData
 from dagster._core.workspace.context import IWorkspaceProcessContext
@@ -48,6 +49,7 @@ from qflow_dagster.launching.wakeups import (
 )
 from qflow_dagster.quantumflow import leases
 from qflow_dagster.registry import Channel, Queue, RunQueue
+from qflow_dagster.resources.database import RUN_LEASE
 from qflow_dagster.resources.live_workers import DAEMON_LEASE, live_workers
 from qflow_dagster.safety import logs
 from qflow_dagster.sensors.wakes import AT_A_TIME, WOKEN_BY
@@ -60,6 +62,8 @@ WHILE_WAITING = 1.0
 MIN_PAUSE = 0.5
 # Seconds for which a run that a tick requested is waited for, until it is seen.
 UNTIL_SEEN = 5.0
+# Seconds until a run that no worker has begun is sent again, doubled each time.
+SEND_AGAIN = 30.0
 logger = logs.logger(__name__)
 
 # Milliseconds.
@@ -155,7 +159,8 @@ class WokenSensors(SensorDaemon):
 class WokenQueue(QueuedRunCoordinatorDaemon):
     """Dagster's daemon of queued runs, which launches them when they are queued or when a run has ended.
 
-    Those that no live worker would take stay queued: they count against no limit, and do not fail by waiting.
+    Those that no live worker would take stay queued: they count against no limit, and do not fail by waiting. Those
+    that nobody has begun are sent again: what launched them was killed or lost the database, or the broker lost them.
     """
 
     def __init__(self, interval_seconds: float, wakeups: Wakeups, runs: Runs) -> None:
@@ -163,6 +168,8 @@ class WokenQueue(QueuedRunCoordinatorDaemon):
         self._wakeups, self._runs = wakeups, runs
         self._instance: dg.DagsterInstance | None = None
         self._reported: set[str] = set()
+        # How often each run was sent again.
+        self._again: dict[str, int] = {}
 
     def core_loop(
         self, workspace_process_context: IWorkspaceProcessContext, shutdown_event: threading.Event
@@ -177,11 +184,37 @@ class WokenQueue(QueuedRunCoordinatorDaemon):
             self._instance = workspace_process_context.instance
             try:
                 yield from self.run_iteration(workspace_process_context)
+                if self._runs.busy:
+                    self.send_again(self._instance)
             except Exception:
                 yield DaemonErrorCapture.process_exception(
                     sys.exc_info(), logger=self._logger, log_message="the queue of runs could not be read"
                 )
             yield None
+
+    def send_again(self, instance: dg.DagsterInstance) -> None:
+        """Send what nobody has begun to a worker; of two messages, the second does nothing."""
+        launcher = instance.run_launcher
+        if not isinstance(launcher, WorkerLauncher):
+            return
+        records = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING]))
+        with ready_engine().connect() as connection:
+            begun = {lease.name for lease in leases.by_name(connection, RUN_LEASE)}
+        waiting = {
+            record.dagster_run.run_id: record
+            for record in records
+            if RUN_LEASE + record.dagster_run.run_id not in begun
+        }
+        self._again = {run_id: times for run_id, times in self._again.items() if run_id in waiting}
+        for run_id, record in waiting.items():
+            times = self._again.get(run_id, 0)
+            # It may wait for a worker: less and less often.
+            if time.time() - record.update_timestamp.timestamp() < SEND_AGAIN * 2**times:
+                continue
+            self._again[run_id] = times + 1
+            message = "No worker has begun it yet: it is sent again, in case that it was lost"
+            instance.report_engine_event(message, record.dagster_run, cls=type(self))
+            launcher.launch_run(LaunchRunContext(dagster_run=record.dagster_run, workspace=None))
 
     def _priority_sort(self, runs: Iterable[dg.DagsterRun]) -> list[dg.DagsterRun]:
         """Return the runs that a worker would take, the most urgent first: Dagster chooses from them."""

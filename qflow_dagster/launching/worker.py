@@ -7,7 +7,7 @@ here: launching (`launcher`), the broker (`broker`).
 import multiprocessing
 import signal
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 from celery import Task
@@ -22,6 +22,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from qflow_dagster.database import engine
 from qflow_dagster.launching.broker import make_app, queue_of_machine
+from qflow_dagster.launching.pool import Processes
+from qflow_dagster.launching.prefetch import ReceiveWhatCanBegin
 from qflow_dagster.launching.run_locks import holding
 from qflow_dagster.processes import host_name
 from qflow_dagster.quantumflow import leases
@@ -31,6 +33,7 @@ from qflow_dagster.safety import logs
 
 logger = logs.logger(__name__)
 app = make_app()
+cast(dict[str, set[type]], app.steps)["consumer"].add(ReceiveWhatCanBegin)
 
 # Seconds from the receipt of a run until its process renews the lease.
 UNTIL_RENEWED = 30.0
@@ -97,7 +100,7 @@ def work(queues: Sequence[str], concurrency: int) -> None:
         app.Worker(
             queues=served,
             concurrency=concurrency,
-            pool="prefork",
+            pool=Processes,
             optimization="fair",
             hostname=f"{'-'.join(queues)}@%h",
             loglevel="WARNING",

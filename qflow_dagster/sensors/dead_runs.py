@@ -14,7 +14,14 @@ from qflow_dagster.resources.database import RUN_LEASE
 
 # Seconds after which a run that has not taken its lease is considered killed before it could.
 START_TIMEOUT = 90.0
-IN_PROGRESS = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+# A run is stored before it is queued. One that stays so was requested by a process that was killed, or lost the
+# database.
+IN_PROGRESS = (
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
 
 
 class InProgress(NamedTuple):
@@ -41,7 +48,7 @@ def find_dead(runs: Sequence[InProgress], leases: Mapping[str, ProcessLease], no
 
 
 def in_progress(instance: dg.DagsterInstance, jobs: Collection[str]) -> dict[InProgress, dg.DagsterRun]:
-    """Return the runs that are being started, executed or canceled, at most a thousand.
+    """Return the runs that are being queued, started, executed or canceled, at most a thousand.
 
     `jobs` are the names of the jobs whose runs keep leases. A run that is being started may wait for a worker; only
     Dagster's default launcher starts its process at once.

@@ -26,6 +26,7 @@ from qflow_dagster.quantumflow import find, leases, register
 from qflow_dagster.resources import health as system_health
 from qflow_dagster.resources.database import Database
 from qflow_dagster.sensors import approvals as approval_sensors
+from qflow_dagster.sensors import dead_runs
 from qflow_dagster.sensors import infrastructure as sensors
 from qflow_dagster.sensors.dead_runs import START_TIMEOUT, InProgress, find_dead
 from qflow_dagster.sensors.drains import FAILED, IN_FLIGHT, Recent, decide
@@ -343,6 +344,24 @@ def test_a_run_whose_process_is_gone_is_marked_failed(dagster: Dagster, engine: 
     assert status == FAILURE
     with engine.connect() as connection:
         assert leases.by_name(connection, "run ") == []
+
+
+def test_a_run_that_was_stored_and_never_queued_is_marked_failed(
+    dagster: Dagster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = dagster.instance
+    job = dagster.definitions.get_repository_def().get_job("start_approved_workflows")
+    run_id = instance.create_run_for_job(job).run_id
+
+    def status_after_tick() -> dg.DagsterRunStatus:
+        dagster.tick(sensors.dead_runs)
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+        return run.status
+
+    assert status_after_tick() == dg.DagsterRunStatus.NOT_STARTED
+    monkeypatch.setattr(dead_runs, "START_TIMEOUT", 0.0)
+    assert status_after_tick() == FAILURE
 
 
 # Health

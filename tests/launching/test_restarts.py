@@ -16,7 +16,9 @@ from qflow_dagster.database import dagster_url, engine
 from qflow_dagster.definitions import build_definitions
 from qflow_dagster.execution import task_graph
 from qflow_dagster.execution.task_definitions import read_graph
-from qflow_dagster.launching import broker
+from qflow_dagster.launching import daemon, wakeups
+from qflow_dagster.launching.daemon import WokenQueue
+from qflow_dagster.launching.wakeups import Wakeups
 from qflow_dagster.quantumflow import leases
 from qflow_dagster.resources.database import RUN_LEASE, Database
 from qflow_dagster.safety import documents
@@ -28,17 +30,12 @@ from tests.launching.test_wakeups import address
 from tests.launching.test_workers import Runs, eventually, home, instance, process, rabbitmq, redis, serve
 
 __all__ = ["home", "instance", "process", "rabbitmq", "redis"]
+SENT_AGAIN = "No worker has begun it yet: it is sent again, in case that it was lost"
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 
 
 def database() -> Database:
     return Database(url=engine().url.render_as_string(hide_password=False))
-
-
-def serve_and_wait_little() -> None:
-    """Serve; a run that one worker received while it executes another goes to one that is free after seconds."""
-    broker.VISIBILITY_TIMEOUT = 3
-    serve()
 
 
 def on(*names: str) -> pytest.MarkDecorator:
@@ -106,6 +103,36 @@ def test_a_run_whose_worker_is_killed_after_its_receipt_is_failed_within_a_minut
         forks.kill_session(another)
 
 
+@on("postgresql")
+def test_a_run_whose_message_was_never_sent_or_lost_is_sent_again_less_and_less_often(
+    instance: dg.DagsterInstance, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, queue = Runs(instance, home), WokenQueue(5, Wakeups(), wakeups.Runs())
+    lost = runs.create()
+
+    def times_sent() -> int:
+        queue.send_again(instance)
+        return sum(SENT_AGAIN in entry.message for entry in instance.all_logs(lost))
+
+    assert times_sent() == 0
+    monkeypatch.setattr(daemon, "SEND_AGAIN", 0.1)
+    eventually(lambda: times_sent() == 1, "it is sent again")
+    eventually(lambda: times_sent() == 3, "and again, while it waits for a worker")
+    assert queue._again == {lost: 3}
+    worker = forks.start(serve)
+    try:
+        eventually(lambda: runs.starts() == [lost], "a worker has begun it")
+        sent = times_sent()
+        runs.go.touch()
+        last = runs.launch()
+        eventually(lambda: runs.status(last) is SUCCESS, "what was sent again is over")
+    finally:
+        forks.kill_session(worker)
+    # Once begun, it is not sent again; its other messages did nothing.
+    assert times_sent() == sent
+    assert (runs.starts(), queue._again) == ([lost, last], {})
+
+
 @on("rabbitmq")
 def test_a_run_whose_worker_is_killed_before_it_has_acknowledged_it_is_begun_by_another(
     instance: dg.DagsterInstance, home: Path
@@ -153,7 +180,7 @@ def test_two_runs_on_two_workers_share_one_graph_and_do_each_task_once(
     assert [request.tags["qflow/drain"] for request in requests] == ["tasks", "tasks-2"]
     repository = ReconstructableRepository.for_module("qflow_dagster.definitions", "definitions")
     job = repository.get_reconstructable_job("run_task_graphs")
-    runs, workers = Runs(instance, home), [forks.start(serve_and_wait_little) for _ in range(2)]
+    runs, workers = Runs(instance, home), [forks.start(serve) for _ in range(2)]
     try:
         for _ in workers:
             runs.launch()

@@ -44,6 +44,7 @@ from tests.folders import new_home
 from tests.launching import launchable
 
 PATIENCE = 120.0
+SUCCESS = dg.DagsterRunStatus.SUCCESS
 # A name space for the name of the machine; see unshare(2).
 CLONE_NEWUTS = 0x04000000
 
@@ -123,9 +124,14 @@ class Runs:
         self.instance, self.go, self.begun = instance, home / "go", home / "begun"
         self.launcher = instance.run_launcher
 
-    def launch(self, repository: str | None = None, mebibytes: int = 0) -> str:
+    def launch(self, repository: str | None = None, mebibytes: int = 0, until: Path | None = None) -> str:
+        run_id = self.create(repository, mebibytes, until)
+        self.send(run_id)
+        return run_id
+
+    def create(self, repository: str | None = None, mebibytes: int = 0, until: Path | None = None) -> str:
         job = dg.reconstructable(launchable.waiting)
-        config = {"file": str(self.begun), "until": str(self.go), "mebibytes": mebibytes}
+        config = {"file": str(self.begun), "until": str(until or self.go), "mebibytes": mebibytes}
         run = self.instance.create_run_for_job(
             launchable.waiting,
             run_config={"ops": {"write_and_wait": {"config": config}}},
@@ -133,7 +139,6 @@ class Runs:
             tags={"dagster/partition": repository} if repository else {},
             job_code_origin=job.get_python_origin(),
         )
-        self.send(run.run_id)
         return run.run_id
 
     def send(self, run_id: str) -> None:
@@ -187,11 +192,49 @@ def test_a_worker_executes_each_run_once_and_ends_what_is_terminated_or_killed(
     child.send_signal(signal.SIGKILL)
     eventually(lambda: not is_held(killed), "the killed run is not held")
 
-    # The worker goes on with another process.
+    # The worker goes on with another process, even if that one is killed while it waits for a run.
     runs.go.touch()
-    last = runs.launch()
-    eventually(lambda: runs.status(last) is status.SUCCESS, "the worker goes on")
-    assert runs.starts() == [first, executed, killed, last]
+    more: list[str] = []
+    for _ in range(2):
+        more.append(runs.launch())
+        eventually(lambda: runs.status(more[-1]) is status.SUCCESS, "the worker goes on")
+        [child] = [child for child in process.children() if child.ppid() == process.pid]
+        child.kill()
+        eventually(lambda child=child: not child.is_running(), "it is gone")
+    more.append(runs.launch())
+    eventually(lambda: runs.status(more[-1]) is status.SUCCESS, "the worker goes on")
+    assert runs.starts() == [first, executed, killed, *more]
+
+
+def serve_and_keep() -> None:
+    """Serve; a broker does not take back within a test what this worker received and has not begun."""
+    broker.VISIBILITY_TIMEOUT = 3_600
+    serve()
+
+
+def test_no_run_waits_behind_another_while_a_worker_is_idle(instance: dg.DagsterInstance, home: Path) -> None:
+    runs, long = Runs(instance, home), home / "long"
+    workers = [forks.start(serve_and_keep) for _ in range(2)]
+    try:
+        begun = [runs.launch(until=long), runs.launch()]
+        eventually(lambda: sorted(runs.starts()) == sorted(begun), "both workers are busy")
+        waiting = [runs.launch() for _ in range(4)]
+        runs.go.touch()
+        for run in waiting:
+            eventually(
+                lambda run=run: runs.status(run) is SUCCESS, "the worker that is free takes all of them"
+            )
+        assert runs.status(begun[0]) is dg.DagsterRunStatus.STARTED
+        # The other one goes on, too, when its run has ended.
+        long.touch()
+        eventually(lambda: runs.status(begun[0]) is SUCCESS, "the long run has ended")
+        runs.go.unlink()
+        last = [runs.launch() for _ in workers]
+        eventually(lambda: set(last) <= set(runs.starts()), "both workers are busy again")
+    finally:
+        for worker in workers:
+            forks.kill_session(worker)
+    assert sorted(runs.starts()) == sorted([*begun, *waiting, *last])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a process another host name")

@@ -1,0 +1,98 @@
+"""A worker receives only runs that it can begin: others wait in the broker, for whichever worker is free first.
+
+Celery acknowledges a message when its task begins, and receives the next, which then waits behind a run that may take
+an hour, while another worker is idle. To acknowledge late would not do: a broker sends again what is not acknowledged
+in time.
+
+Belongs here: when a worker receives messages. Does not belong here: when it acknowledges them (`worker`).
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from celery import bootsteps
+from celery.worker import state
+from celery.worker.consumer.tasks import Tasks
+from kombu.transport import pgmq, virtual
+
+# Seconds between two looks of a worker that is busy whether it still is, if nothing else wakes it.
+LOOK = 0.05
+
+
+class ReceiveWhatCanBegin(bootsteps.StartStopStep):
+    """A step of a worker's start: while all of its processes are busy, it receives nothing."""
+
+    requires = (Tasks,)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        # Received and not acknowledged. More than one would come at once, however many can begin.
+        consumer.initial_prefetch_count = 1
+        self._tick: Callable[[], None] | None = None
+
+    def start(self, parent: Any) -> None:
+        """Begin with a connection, the first or one after another was lost."""
+        tasks = parent.task_consumer
+
+        def is_busy() -> bool:
+            return len(state.reserved_requests) >= parent.pool.num_processes
+
+        if isinstance(tasks.channel, virtual.Channel):
+            _fetch_nothing_while(is_busy, tasks.channel)
+        else:
+            self._tick = _be_sent_nothing_while(is_busy, tasks)
+            parent.hub.on_tick.add(self._tick)
+
+    def stop(self, parent: Any) -> None:
+        """End with the connection."""
+        if self._tick is not None:
+            parent.hub.on_tick.discard(self._tick)
+            self._tick = None
+
+
+def _fetch_nothing_while(is_busy: Callable[[], bool], channel: Any) -> None:
+    """Let a client that fetches messages (PGMQ's, that of Redis) fetch none."""
+    can_consume = channel.qos.can_consume
+    channel.qos.can_consume = lambda: not is_busy() and can_consume()
+    if isinstance(channel, pgmq.Channel):
+        waiter = channel.connection._get_notify_waiter()
+        notified = waiter.wait
+
+        def wait(timeout: float | None) -> bool:
+            """Wait for a message, or for a process that is free: of this nobody notifies."""
+            if not is_busy():
+                return notified(timeout)
+            deadline = time.monotonic() + (timeout or 0.0)
+            while is_busy() and time.monotonic() < deadline:
+                time.sleep(LOOK)
+            return False
+
+        waiter.wait = wait
+
+
+def _be_sent_nothing_while(is_busy: Callable[[], bool], tasks: Any) -> Callable[[], None]:
+    """Return what is called in each turn of the worker's loop, so that the broker (RabbitMQ) sends it nothing.
+
+    It is called between the receipt of a message and its acknowledgement, after which the next would be sent.
+    """
+    consume = tasks.consume
+    is_sent = False
+
+    def begin(*arguments: Any, **options: Any) -> None:
+        nonlocal is_sent
+        # After a lost connection, the worker may be busy from the start.
+        if not is_busy():
+            consume(*arguments, **options)
+            is_sent = True
+
+    def tick() -> None:
+        nonlocal is_sent
+        if is_sent and is_busy():
+            tasks.cancel()
+            is_sent = False
+        elif not is_sent:
+            begin()
+
+    tasks.consume = begin
+    return tick
