@@ -27,6 +27,20 @@ def drop(database: URL) -> None:
     )
 
 
+def shut(database: URL) -> None:
+    """Close all connections to the database, and let it take none."""
+    _on_server(
+        database,
+        f'ALTER DATABASE "{database.database}" ALLOW_CONNECTIONS false',
+        f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database.database}'",
+    )
+
+
+def admit(database: URL) -> None:
+    """Let the database take connections again."""
+    _on_server(database, f'ALTER DATABASE "{database.database}" ALLOW_CONNECTIONS true')
+
+
 def _on_server(database: URL, *statements: str) -> None:
     server = database.set(drivername="postgresql", database="postgres")
     connection = _connection(server.render_as_string(hide_password=False))

@@ -14,9 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from qflow_dagster.agents import assignments, coordination
 from qflow_dagster.agents.coordination import Capability
@@ -27,7 +28,10 @@ from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.safety.storable import read_json, storable_text
 
 logger = logs.logger(__name__)
+T = TypeVar("T")
 MAX_OUTPUT_BYTES = 10_000_000
+# Seconds between two tries while the database is away: doubled each time, up to the second.
+FIRST_WAIT, MAX_WAIT = 1.0, 15.0
 
 
 def work(
@@ -44,19 +48,24 @@ def work(
     """Register the agent and work until `stop` returns true, or nothing came for `idle` seconds.
 
     Return how many assignments were done. `timeout` (seconds) limits each run of the program; `poll` is the
-    wait between two looks for work; `report` receives a message per assignment.
+    wait between two looks for work; `report` receives a message per assignment. A database that is away is waited for.
     """
     done, idle_since = 0, time.monotonic()
     with engine.begin() as connection:
         coordination.register(connection, capability)
     last_heartbeat = time.monotonic()
-    while not stop():
+
+    def look() -> list[Workflow]:
+        nonlocal last_heartbeat
         with engine.begin() as connection:
             if time.monotonic() - last_heartbeat > (capability.heartbeat or 15.0) / 3:
                 coordination.heartbeat(connection, capability.name)
                 last_heartbeat = time.monotonic()
             assignments.route(connection)
-            claimed = assignments.claim_assigned(connection, capability.name, limit=1)
+            return assignments.claim_assigned(connection, capability.name, limit=1)
+
+    while not stop():
+        claimed = _persistently(look)
         for workflow in claimed:
             with _heartbeats(engine, capability):
                 done += _do(engine, capability.name, workflow, command, timeout, report)
@@ -102,15 +111,31 @@ def _do(
             result, problem, retry = _run(command, workflow.payload, timeout)
         if problem is None:
             cost = _cost(result.get("cost")) if isinstance(result, dict) else 0.0
-            assignments.succeed(engine, workflow, agent, result, cost=cost)
+            _persistently(lambda: assignments.succeed(engine, workflow, agent, result, cost=cost))
             report(f"done: {workflow.id}")
             return 1
         problem = redact_text(storable_text(problem))
-        status = assignments.report_failure(engine, workflow, agent, problem, retry=retry)
+        status = _persistently(
+            lambda: assignments.report_failure(engine, workflow, agent, problem, retry=retry)
+        )
         report(f"failed ({status}): {workflow.id}: {problem.splitlines()[0][:200]}")
     except LeaseLostError:
-        report(f"too late: {workflow.id} is held by another worker by now")
+        report(f"too late: {workflow.id} is done, or held by another worker")
     return 0
+
+
+def _persistently(transaction: Callable[[], T]) -> T:
+    """Do it again until the database answers: an agent, and the result of its program, outlive a restart of it."""
+    wait = FIRST_WAIT
+    while True:
+        try:
+            return transaction()
+        except OperationalError as error:
+            logger.warning(
+                "the database does not answer (%s); trying again in %.0f s", type(error.orig).__name__, wait
+            )
+            time.sleep(wait)
+            wait = min(2 * wait, MAX_WAIT)
 
 
 def _run(command: Sequence[str], assignment: Any, timeout: float) -> tuple[Any, str | None, bool]:

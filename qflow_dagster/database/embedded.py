@@ -116,7 +116,7 @@ def start(home: Path) -> None:
         if not embedded_roles.current(data, _password(home)):
             # Made by an earlier version, or its password is lost.
             _make_roles(binaries, data, _password(home))
-        if not running(home):
+        if not _recovers(home):
             _pg_ctl(
                 binaries,
                 data,
@@ -232,13 +232,34 @@ def _pg_ctl(binaries: Path, data: Path, verb: str, *options: str) -> None:
     )
 
 
+def _recovers(home: Path) -> bool:
+    """Return whether the server of `home` is ready; wait for one that starts, or recovers from a killed session."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while not running(home):
+        data = data_folder(home)
+        try:
+            # The number may be another process's by now.
+            is_alive = Path(psutil.Process(_process_id(data) or 0).cwd()) == data
+        except (OSError, psutil.Error):
+            is_alive = False
+        if not is_alive or time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _process_id(data: Path) -> int | None:
+    """Return the process id of the server of a data folder, as it wrote it down."""
+    try:
+        return int((data / "postmaster.pid").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def _end_orphans(data: Path) -> None:
     """End sessions whose server was killed: until their statement is done, they do not notice, and hold its memory."""
-    try:
-        server = int((data / "postmaster.pid").read_text().split()[0])
-    except (OSError, ValueError, IndexError):
-        return
-    if psutil.pid_exists(server):
+    server = _process_id(data)
+    if server is None or psutil.pid_exists(server):
         return
     for process in psutil.process_iter(["name"]):
         with suppress(psutil.Error, OSError):

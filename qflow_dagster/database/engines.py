@@ -195,8 +195,14 @@ def _postgresql_url(variable: str, text: str) -> URL:
         raise UsageError(f"{variable}: only PostgreSQL is supported, not {url.get_backend_name()}")
     if not url.database:
         raise UsageError(f"{variable} names no database; expected postgresql://user:password@host/database")
-    # As libpq reads it: SQLAlchemy decodes the user and the password, but not the name.
-    return url.set(drivername=DRIVER, database=unquote(url.database))
+    # As libpq reads it: SQLAlchemy decodes the user and the password, but neither the name nor the host.
+    url = url.set(drivername=DRIVER, database=unquote(url.database))
+    host = unquote(url.host or "")
+    if not host.startswith("/"):
+        return url
+    # The folder of a socket, which a host cannot be where the address is written as text again.
+    port = {} if url.port is None else {"port": str(url.port)}
+    return url._replace(host=None, port=None).update_query_dict({"host": host, **port})
 
 
 def other_clients(connection: Connection) -> list[str]:

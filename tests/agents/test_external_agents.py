@@ -1,23 +1,36 @@
 """Twenty programs in three languages, killed at random: every assignment is done, and done once."""
 
+import logging
 import random
 import shutil
+import sys
 import time
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.agents import assignments, coordination
+from qflow_dagster.agents import agent_program, assignments, coordination
 from qflow_dagster.agents.coordination import Requirement
 from qflow_dagster.quantumflow import LeaseLostError, reclaim_expired, verify_history
-from tests import forks
+from tests import databases, forks
 from tests.agents import external
 
 AGENTS, ASSIGNMENTS, KILLS = 20, 60, 12
 # Seconds of a lease, so that what a killed agent had comes back within the test.
 LEASE = "6"
+ROOT = Path(__file__).parents[2]
+# A program that closes the database while it works.
+SHUT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from sqlalchemy import make_url
+from tests import databases
+databases.shut(make_url(sys.argv[2]))
+print(7)
+"""
 
 
 @pytest.mark.timeout(400)
@@ -92,6 +105,38 @@ def test_killed_at_random_nothing_is_lost_and_nothing_is_done_twice(engine: Engi
     # Who was killed over it has it on record as a failure; successes are one for each.
     assert good == len(ids)
     assert 0 < (lost or 0) <= KILLS
+
+
+def test_the_result_of_a_program_outlives_an_absence_of_the_database(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with engine.begin() as connection:
+        wanted = Requirement("refactoring", "code", "patch", "simple")
+        id_ = assignments.create(connection, {}, wanted, requested_by="test")
+    agent = coordination.Capability(
+        name="steady", domains=("refactoring",), output_types=("patch",), complexity="complex"
+    )
+
+    def come_back(record: logging.LogRecord) -> bool:
+        databases.admit(engine.url)
+        return True
+
+    agent_program.logger.addFilter(come_back)
+    try:
+        agent_program.work(
+            engine,
+            agent,
+            [sys.executable, "-c", SHUT, str(ROOT), engine.url.render_as_string(hide_password=False)],
+            idle=0.5,
+            poll=0.1,
+        )
+    finally:
+        agent_program.logger.removeFilter(come_back)
+        databases.admit(engine.url)
+    assert "the database does not answer" in caplog.text
+    with engine.connect() as connection:
+        shown = assignments.show(connection, id_)
+    assert (shown["result"], shown["attempt"]) == (7, 1)
 
 
 def test_a_slow_agent_loses_its_lease_and_is_fenced(engine: Engine) -> None:

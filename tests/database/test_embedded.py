@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import stat
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -90,6 +91,20 @@ def test_a_server_that_recovers_from_a_killed_session_is_waited_for(home: Path) 
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT 1")) == 1
     engine.dispose()
+
+
+def test_a_server_that_is_not_ready_yet_is_waited_for_and_no_second_one_is_tried(home: Path) -> None:
+    embedded.start(home)
+    data = embedded.data_folder(home)
+    state = (data / "postmaster.pid").read_text()
+    (data / "postmaster.pid").write_text(state.replace("ready   ", "starting"))
+    assert not embedded.running(home)
+    ready = threading.Timer(0.5, (data / "postmaster.pid").write_text, [state])
+    ready.start()
+    embedded.start(home)
+    ready.join()
+    assert embedded.running(home)
+    assert "Is another postmaster" not in (data / embedded.LOG).read_text()
 
 
 def test_other_users_of_the_server_are_named(home: Path) -> None:

@@ -92,6 +92,19 @@ def test_a_name_is_read_as_libpq_reads_it(server: URL, monkeypatch: pytest.Monke
     databases.drop(url)
 
 
+def test_the_folder_of_a_socket_may_be_the_host_of_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As libpq reads it, percent-encoded."""
+
+    def read(address: str) -> URL:
+        monkeypatch.setattr(settings().database, "url", SecretStr(address))
+        return database_url()
+
+    as_host = read("postgresql://ada:p%40ss@%2Frun%2Fpg:5433/My%20DB")
+    assert as_host == read("postgresql://ada:p%40ss@/My%20DB?host=%2Frun%2Fpg&port=5433")
+    assert (as_host.host, as_host.database, as_host.password) == (None, "My DB", "p@ss")
+    assert as_host.query == {"host": "/run/pg", "port": "5433"}
+
+
 def test_renamed_tables_columns_and_outcomes_keep_their_rows(empty: Engine) -> None:
     migrate(empty, revision="0012_publishing")
     with empty.begin() as connection:
