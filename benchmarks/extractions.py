@@ -11,6 +11,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from qflow_dagster.generation.conditions import named
 from qflow_dagster.generation.generators.extract_function import Extract, Rewrite, lowered
 from qflow_dagster.generation.guard_clauses import flattened
 from qflow_dagster.generation.remaining import measures_in
@@ -19,9 +20,11 @@ from qflow_dagster.generation.simplification import simplified
 STRATEGIES: dict[str, tuple[tuple[Rewrite, ...], Extract]] = {
     "simplify": ((simplified,), "none"),
     "flatten": ((flattened,), "none"),
+    "variable": ((named,), "none"),
+    "conditions": ((), "conditions"),
     "share": ((), "repeated"),
     "extract": ((), "any"),
-    "flatten-then-extract": ((simplified, flattened), "any"),
+    "flatten-then-extract": ((simplified, flattened, named), "any"),
 }
 
 

@@ -52,14 +52,15 @@ def pseudocode(engine: Engine, goal: Goal) -> PhaseResult:
         change = existing.get(item["id"])
         if change is None and item["state"] == "in_progress" and item["id"] != goal.work_item_id:
             # Somebody has claimed it, and no change of ours: it is theirs.
-            left, why_not = (
-                [],
-                {**why_not, "all": f"work item {str(item['id'])[:18]} is in progress elsewhere"},
-            )
+            able, left = [], []
+            why_not["all"] = f"work item {str(item['id'])[:18]} is in progress elsewhere"
         elif change is not None and [str(item["id"]), change["suggestion"]] not in _tried(goal):
             left = list(change["sources"])
         else:
             change = None
+        if item.get("beyond"):
+            able, left = [], []
+            why_not["all"] = item["beyond"]
         lines = item.get("lines") or [row["line"] for row in finding_rows if row["rule"] == rule.id]
         steps.append(
             {
@@ -209,11 +210,11 @@ def _items(connection: Connection, snapshot: Snapshot, goal: Goal) -> list[dict[
 
 
 def _of_own_bound(connection: Connection, snapshot: Snapshot, goal: Goal) -> list[dict[str, Any]]:
-    """Return the story of the goal's own bound on a function, which needs no rule that reports the function."""
+    """Return the story of the goal's own bound, which needs no rule that reports its function or file."""
     target = goal.target
     rule = (
         goal_rules.of_bound(target.measure, target.operator, target.value)
-        if target.kind == "measure" and target.function
+        if target.kind == "measure" and (target.function or target.measure in goal_rules.FILE_MEASURES)
         else None
     )
     if rule is None:
@@ -233,8 +234,29 @@ def _of_own_bound(connection: Connection, snapshot: Snapshot, goal: Goal) -> lis
     [id_] = work_items.create(connection, [story], actor=AUTHOR)
     state = work_items.show(connection, id_)["state"]
     return [
-        {"id": id_, "rule": rule.id, "state": state, "lines": lines, "functions": [target.function]},
+        {
+            "id": id_,
+            "rule": rule.id,
+            "state": state,
+            "lines": lines,
+            "functions": [target.function] if target.function else [],
+            "beyond": _beyond(connection, snapshot, goal),
+        }
     ]
+
+
+def _beyond(connection: Connection, snapshot: Snapshot, goal: Goal) -> str:
+    """Return why no change of the goal's file reaches its bound; '' if one may."""
+    target = goal.target
+    if target.measure != "duplicated_lines":
+        return ""
+    lines = metrics.copied_elsewhere(connection, snapshot.id, target.path)
+    left = len(set().union(*lines.values()))
+    if target.holds(left):
+        return ""
+    others = sorted(lines, key=lambda path: (-len(lines[path]), path))
+    named = f"{', '.join(others[:5])}{' and others' if len(others) > 5 else ''}"
+    return f"{left} of its lines are in {named} too, and a change of one file does not remove these"
 
 
 def _functions(finding_rows: Sequence[dict[str, Any]], rule: str) -> list[str]:

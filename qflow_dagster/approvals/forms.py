@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from qflow_dagster.errors import UsageError
+from qflow_dagster.errors import UsageError, problem_of
 from qflow_dagster.safety.display import is_blank, visible_line
 
 MAX_FIELDS = 30
@@ -66,7 +66,7 @@ def parse(form: Any) -> list[FormField]:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(
-            f"the form of a request is not valid at {where or 'its root'}: {first['msg']}"
+            f"the form of a request is not valid at {where or 'its root'}: {problem_of(first)}"
         ) from None
     names = [field.name for field in fields]
     if doubled := {name for name in names if names.count(name) > 1}:

@@ -65,7 +65,8 @@ def new(
     content = _TEMPLATE.format(
         pack=pack,
         file=file,
-        id=id_ or f"{pack}/first-rule",
+        # The first part of an id has no hyphen.
+        id=id_ or f"{pack.replace('-', '')}/first-rule",
         language=language if language != "any" else "python",
         languages=", ".join(matchers.LANGUAGES),
         category=category,

@@ -25,6 +25,7 @@ FILE = {
     "fan_out": "m.fan_out",
     "cycle_size": "m.cycle_size",
     "duplication": "coalesce(d.ratio, 0)",
+    "duplicated_lines": "coalesce(d.duplicated_lines, 0)",
     "authors": "coalesce(c.authors, 0)",
     "bug_fixes": "coalesce(c.bug_fixes, 0)",
     "commits_365": "coalesce(c.commits_365, 0)",

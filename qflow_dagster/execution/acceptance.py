@@ -21,6 +21,7 @@ CHANGEABLE = {
     "fan_out": "number of imported files",
     "cycle_size": "files in the cycle of imports",
     "duplication": "share of duplicated lines",
+    "duplicated_lines": "number of duplicated lines",
 }
 _NEGATED = {">": "at most", ">=": "below", "<": "at least", "<=": "above", "==": "not"}
 _AT_MOST = re.compile(r"(?P<what>[^\n]*) is at most (?P<value>[0-9.]+)")

@@ -7,23 +7,36 @@ done with the result (`work_chunks`).
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 from qflow_dagster.execution import text_fields
-from qflow_dagster.execution.action_cues import ACTIONS, NOT, TAKEN_BACK, negated
+from qflow_dagster.execution.action_cues import (
+    ACTIONS,
+    NOT,
+    REQUEST,
+    STATUS_QUESTION,
+    TAKEN_BACK,
+    WISH,
+    WISHED,
+    WONDERS,
+    negated,
+)
 from qflow_dagster.execution.mentions import VAGUE, Item, Mention, mentions, stem, words
 from qflow_dagster.execution.text_fields import Fields
 from qflow_dagster.execution.text_language import foreign_language
 from qflow_dagster.safety.display import visible_line
 
 MAX_NAME_LENGTH = 60
+# Of an id as commands show it.
+MIN_ID = 8
 
 _PREFIX = re.compile(
     r"^[^\w@]{0,6}(?:new |strategic |user )?"
-    r"(theme|epic|initiative|capability|feature|story|bug|defect|enabler|chore|task|todo)"
-    r"(?: request)?\b\W{0,3}[:\]\u2013\u2014-]",
+    r"(theme|epic|initiative|capability|feature|feat|story|bug|defect|fix|enabler|chore|task|todo)"
+    # As the types of commits: with a part in parentheses.
+    r"(?: request)?\b(?:\([\w./ -]{1,30}\))?!?\W{0,3}[:\]\u2013\u2014-]",
     re.I,
 )
 _LEVEL_OF_PREFIX = {
@@ -64,19 +77,21 @@ ENABLER = re.compile(
     r"\b(?:infrastructure|platform|technical|enabler|migrat\w+|refactor\w*|upgrade|architect\w+)\b", re.I
 )
 _ADDS = re.compile(r"\b(?:should|must|also|too|as well|instead|in addition|is due|takes over)\b", re.I)
-_STATUS_QUESTION = re.compile(
-    r"^\W{0,3}(?:(?:is|are|was|were|did|does|do|has|have|when|why|who|where|what|how|which|"
-    r"any (?:news|updates?|eta|progress))\b)(?! (?:this|that|it) (?:just|not|the)\b)|"
-    r"^\W{0,3}(?:can|could|shall) we (?:talk|discuss|meet|chat)\b",
-    re.I,
-)
-_WISH = re.compile(r"\b(?:can|could|should|shall|may|please|would)\b", re.I)
 # "Sync blocks search": the first item is what the second waits for.
 _BLOCKS = re.compile(
     r"\b(?:blocks|is blocking|is (?:a )?prerequisite (?:for|of)|"
     r"(?:must|has to|needs to|should) (?:be (?:done|finished|ready|merged)|land|ship|come|happen) before)\b",
     re.I,
 )
+_NO_NAME = (
+    "Please|This|That|These|It|They|He|She|We|You|I|Who|Nobody|Somebody|Someone|Everybody|The|An?|Just|Not|Now|Let|To"
+)  # fmt: skip
+_TAKES = re.compile(
+    rf"@?(?!(?:{_NO_NAME})\b)([A-Z][\w.-]{{0,38}}\w) (?:will |is going to |is |can |wants to |should )?"
+    r"(?:do|does|doing|takes?(?: over)?|taking(?: over)?|handles?|handling|owns?|leads?|leading|drives?|driving|"
+    r"works? on|working on|picks? up)\b"
+)
+_QUOTED = re.compile(r"(['\"])([^'\"\n]{3,120})\1")
 _REOPEN = re.compile(r"\bre-?open|\breactivat|\bopen (?:it|this|that) again", re.I)
 _FAULTY = re.compile(
     r"\b(?:bug|crash\w*|error|fail\w*|broken|wrong|exception|hangs?|freez\w+|slow|eats|leaks?|loses?|flickers?|ignores?|"
@@ -143,6 +158,9 @@ def classify(text: str, items: Sequence[Item] = (), *, today: date | None = None
             [first],
             ("update", [last], f"{first.title!r} blocks it", 0.7),
         )
+    elif taking := _taking(prose, items):
+        fields = replace(fields, owner=fields.owner or taking[0])
+        action, about, reason, certainty = "update", [taking[1]], f"{taking[0]} does it", 0.7
     else:
         action, about, reason, certainty = _action(text, prose, subject, fields, items)
     if reason:
@@ -185,6 +203,8 @@ def _level(prose: str, fields: Fields) -> tuple[str, bool, list[str]]:
     """Return the level of a new item, whether a word of the text is sure of it, and the reason."""
     first = prose.lstrip().split("\n", 1)[0]
     if (prefix := _PREFIX.match(first)) and (level := _LEVEL_OF_PREFIX.get(prefix[1].lower(), "story")):
+        # A commit's "feat" is of any size.
+        level = "feature" if prefix[1].lower() == "feat" and len(fields.acceptance) > 1 else level
         return level, True, [f"level {level}: it begins with {prefix[1]!r}"]
     if story := _USER_STORY.search(prose):
         return "story", True, [f"level story: {story[0][:40]!r}"]
@@ -201,12 +221,24 @@ def _dependencies(fields: Fields, items: Sequence[Item]) -> tuple[list[Item], li
     """Return the items that a text waits for, and names that no item has."""
     found, unknown = [], []
     for phrase in fields.waits_for:
-        best = mentions(phrase, items, min_coverage=0.6)
+        best = _of_id(phrase, items) or mentions(phrase, items, min_coverage=0.6)
         (found if best else unknown).append(best[0].item if best else phrase)
     for phrase in fields.may_wait_for:
-        best = [mention for mention in mentions(phrase, items) if mention.share >= 0.7]
+        best = _of_id(phrase, items) or [
+            mention for mention in mentions(phrase, items) if mention.share >= 0.7
+        ]
         found += [best[0].item] if best else []
     return list(dict.fromkeys(found)), unknown
+
+
+def _of_id(phrase: str, items: Sequence[Item]) -> list[Mention]:
+    """Return the item that a phrase names by its id, or by the part of it that is shown."""
+    written = phrase.lower()
+    return [
+        Mention(item, 1.0, 1.0, 0)
+        for item in items
+        if item.id.lower() == written or (len(written) >= MIN_ID and item.id.lower().startswith(written))
+    ]
 
 
 def _blocking(prose: str, items: Sequence[Item]) -> tuple[Item, Item] | None:
@@ -218,6 +250,16 @@ def _blocking(prose: str, items: Sequence[Item]) -> tuple[Item, Item] | None:
         first, last = mentions(sentence[: found.start()], items), mentions(sentence[found.end() :], items)
         if first and last and first[0].item != last[0].item:
             return first[0].item, last[0].item
+    return None
+
+
+def _taking(prose: str, items: Sequence[Item]) -> tuple[str, Item] | None:
+    """Return who is to do an existing item, where a text says nothing else of it."""
+    for sentence in text_fields.sentences(prose.splitlines()):
+        if found := _TAKES.match(sentence):
+            item = mentions(sentence[found.end() :], items)
+            if item and item[0].share >= 0.6 and item[0].start < 20 and not item[0].item.ended:
+                return found[1], item[0].item
     return None
 
 
@@ -245,8 +287,20 @@ def _action(
     likely = mentions(subject, items, min_coverage=0.5)
     exact = [mention for mention in likely if mention.coverage >= 0.75]
     first = next(text_fields.sentences(prose.splitlines()), "")
-    if exact and prose.rstrip().endswith("?") and _STATUS_QUESTION.search(first):
+    if (
+        prose.strip() == first
+        and first.endswith("?")
+        and STATUS_QUESTION.search(first)
+        and not WISHED.search(first)
+    ):
+        about = [exact[0].item] if exact else []
+        return "question", about, "it asks, and wants nothing", 0.3
+    if exact and prose.rstrip().endswith("?") and STATUS_QUESTION.search(first):
         return "question", [exact[0].item], f"it asks about {exact[0].item.title!r}", 0.3
+    if likely and WONDERS.search(first):
+        return "question", [likely[0].item], f"it asks about {likely[0].item.title!r}", 0.3
+    if exact and first.endswith("?") and _asks(first):
+        return "question", [exact[0].item], f"it asks what to do with {exact[0].item.title!r}", 0.3
     if exact and re.search(r"\?\s{1,3}no\b", prose, re.I):
         return "question", [exact[0].item], "it contradicts itself", 0.3
     cues = _CODE.sub(lambda code: " " * len(code[0]), prose)
@@ -280,9 +334,12 @@ def _action(
         certainty = 0.85 if candidates[0].coverage >= 0.9 else 0.7
         return action, about, f"{action}: it contains {found[0]!r}", certainty
     open_ = [mention for mention in exact if not mention.item.ended]
+    ended = [mention for mention in exact if mention.item.ended and mention.coverage >= 0.9]
+    if ended and not open_ and (ended[0].share >= 0.5 or _leads(prose, ended[0].item)):
+        return "reopen", [ended[0].item], f"it reports what was done: {ended[0].item.title!r}", 0.7
     if open_:
         best = open_[0]
-        if prose.rstrip().endswith("?") and not _WISH.search(first):
+        if prose.rstrip().endswith("?") and not WISH.search(first):
             return "question", [best.item], f"it asks about {best.item.title!r}", 0.3
         others = words(subject).keys() - words(best.item.title).keys()
         says_more = _ADDS.search(cues) and not all(word.isdecimal() for word in others)
@@ -300,7 +357,23 @@ def _action(
         new = _PREFIX.match(first) or _FAULTY.search(cues)
         if best.coverage == 1.0 and _leads(prose, best.item) and not new:
             return "update", [best.item], f"it begins with {best.item.title!r}", 0.7
+    quoted = next((m.item for m in exact if m.coverage == 1.0 and _is_quoted(prose, m.item)), None)
+    if quoted is not None:
+        return "question", [quoted], f"what it wants of {quoted.title!r} is not understood", 0.3
     return "create", [], "", 0.0
+
+
+def _is_quoted(prose: str, item: Item) -> bool:
+    """Return whether a text has the title of an item in quotation marks."""
+    title = words(item.title).keys()
+    return any(title == words(found[2]).keys() for found in _QUOTED.finditer(prose))
+
+
+def _asks(first: str) -> bool:
+    """Return whether a question leaves it to others what is done: it is no request to somebody, and no report."""
+    known = next(pattern for action, pattern in ACTIONS if action == "duplicate")
+    asks = re.match(r"\W{0,3}(?:can|could|should|shall|may) (?:we|i)\b", first, re.I)
+    return asks is not None and not REQUEST.search(first) and not known.search(first)
 
 
 def _about(action: str, candidates: Sequence[Mention]) -> list[Item]:

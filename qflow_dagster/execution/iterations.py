@@ -19,6 +19,7 @@ WINDOW_DAYS = 90
 SHARES = (0.5, 0.85)
 SIMULATIONS = 10_000
 MAX_DAYS = 3_650
+MAX_NAME = 100
 
 
 class Forecast(NamedTuple):
@@ -42,8 +43,13 @@ def save(
     """Create an iteration or planning interval, or change it.
 
     Raises:
-        UsageError: it ends before it starts, its capacity is negative, or its planning interval does not exist.
+        UsageError: it has no name, ends before it starts, or its capacity is negative; its planning interval does not
+            exist, or is itself within one; or iterations of it would lie outside.
     """
+    if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
+        raise UsageError(
+            f"the name of an iteration has 1 to {MAX_NAME} printable characters, not {name[:80]!r}"
+        )
     if ends_on < starts_on:
         raise UsageError(f"{name} ends on {ends_on}, before it starts on {starts_on}")
     if capacity is not None and not 0 <= capacity < 1_000_000:
@@ -52,10 +58,24 @@ def save(
         outer = connection.execute(select(table).where(table.c.name == planning_interval)).one_or_none()
         if outer is None:
             raise UsageError(f"there is no planning interval {planning_interval!r}; create it first")
+        if planning_interval == name:
+            raise UsageError(f"{name} cannot lie within itself")
+        if outer.planning_interval is not None:
+            raise UsageError(
+                f"{planning_interval} is no planning interval, but an iteration of {outer.planning_interval}"
+            )
         if starts_on < outer.starts_on or ends_on > outer.ends_on:
             raise UsageError(
                 f"{name} must lie within {planning_interval}: {outer.starts_on} to {outer.ends_on}"
             )
+    inner = (
+        select(table).where(table.c.planning_interval == name, table.c.name != name).order_by(table.c.name)
+    )
+    for row in connection.execute(inner):
+        if planning_interval is not None:
+            raise UsageError(f"{name} has iterations, such as {row.name}, so it lies in no planning interval")
+        if row.starts_on < starts_on or row.ends_on > ends_on:
+            raise UsageError(f"{row.name} of {name} would lie outside: {row.starts_on} to {row.ends_on}")
     values = {
         "starts_on": starts_on,
         "ends_on": ends_on,

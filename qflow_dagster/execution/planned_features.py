@@ -1,11 +1,11 @@
 """Features that a plan should contain, one for each location, with a story for each rule, measure or error there.
 
-They are derived from findings, rising complexity and regressed errors. Does not belong here: storing and ranking them
-(`safe_work_planner`), formulae (`wsjf`), acceptance criteria (`acceptance`).
+They are derived from findings, rising complexity, large hotspots and regressed errors. Does not belong here: storing
+and ranking them (`safe_work_planner`), formulae (`wsjf`), acceptance criteria (`acceptance`).
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,6 +72,24 @@ WHERE now.snapshot_id = :snapshot_id AND NOT now.test AND NOT now.vendored AND N
                             AND id IN (SELECT snapshot_id FROM measurements WHERE metric = 'files'))
   AND now.cognitive - before.cognitive >= :worse
   AND now.cognitive >= before.cognitive * (1 + CAST(:share AS float8))
+""")
+# A large file where much changes is work whether or not a rule finds something in it.
+MAX_HOTSPOTS = 10
+# Measure -> (words, the bound that a slice of it brings the file to).
+HOTSPOT_BOUNDS = {
+    "code_lines": ("lines of code", 500),
+    "cognitive": ("cognitive complexity", 100),
+    "duplicated_lines": ("number of duplicated lines", 50),
+}
+_HOTSPOTS = text("""
+SELECT h.path, h.rank, h.reason, m.code_lines, m.cognitive, coalesce(d.duplicated_lines, 0) AS duplicated_lines,
+       w.id IS NOT NULL AS planned
+FROM hotspots h JOIN file_metrics m ON m.snapshot_id = h.snapshot_id AND m.path = h.path
+LEFT JOIN duplication d ON d.snapshot_id = h.snapshot_id AND d.path = h.path
+LEFT JOIN workflows w ON w.key = CAST(:repository_id AS text) || ':hotspot:' || h.path AND w.finished_at IS NULL
+WHERE h.snapshot_id = :snapshot_id AND NOT m.test AND NOT m.vendored AND NOT m.generated
+  AND (h.rank <= :most OR w.id IS NOT NULL)
+ORDER BY h.rank
 """)
 _REGRESSED_ERRORS = text("""
 SELECT g.id, g.operation, g.kind, g.message, g.severity, g.count AS times, g.suspect ->> 'path' AS path,
@@ -151,7 +169,8 @@ def planned_features(connection: Connection, snapshot: Snapshot) -> list[Planned
         if path in measured:
             measured[path].setdefault("of_functions", {})[name] = lines
     features: dict[str, PlannedFeature] = {}
-    for story in [*_of_findings(connection, snapshot), *_of_regressions(connection, snapshot)]:
+    found = [*_of_findings(connection, snapshot), *_of_regressions(connection, snapshot)]
+    for story in [*found, *_of_hotspots(connection, snapshot, {story.path for story in found})]:
         location = story.path or story.title
         story.measures = _measures(measured.get(story.path or ""), [story])
         key = f"{snapshot.repository_id}:location:{location}"
@@ -251,6 +270,44 @@ def _of_findings(connection: Connection, snapshot: Snapshot) -> list[PlannedStor
                 symbols=None if _whole_file(rule, row.symbols) else row.symbols,
                 age_days=float(row.age_days),
                 fixable=row.fixable,
+            )
+        )
+    return stories
+
+
+def _of_hotspots(
+    connection: Connection, snapshot: Snapshot, others: Collection[str | None]
+) -> list[PlannedStory]:
+    """Return stories of large hotspots that have no other: what brings their measures within bounds."""
+    stories = []
+    parameters = {
+        "snapshot_id": snapshot.id,
+        "repository_id": snapshot.repository_id,
+        "most": MAX_HOTSPOTS,
+    }
+    for row in connection.execute(_HOTSPOTS, parameters).mappings():
+        above = {
+            name: (words, bound)
+            for name, (words, bound) in HOTSPOT_BOUNDS.items()
+            if (row[name] or 0) > bound
+        }
+        if not above or MINOR.search(row["path"]) or (row["path"] in others and not row["planned"]):
+            continue
+        measured = ", ".join(f"{words} {row[name]}" for name, (words, _) in above.items())
+        stories.append(
+            PlannedStory(
+                key=f"{snapshot.repository_id}:hotspot:{row['path']}",
+                category="maintainability",
+                title=f"{'Split' if 'code_lines' in above else 'Simplify'} a hotspot: {row['path']}",
+                description=f"{row['path']} is hotspot {row['rank']} ({row['reason']}): {measured}",
+                acceptance=[
+                    *(f"{words} of {row['path']} is at most {bound}" for words, bound in above.values()),
+                    "the repository's own tests pass as before",
+                ],
+                source="metric",
+                rule_id=None,
+                path=row["path"],
+                severity="warning",
             )
         )
     return stories

@@ -199,16 +199,17 @@ def _finish_obsolete(connection: Connection, snapshot: Snapshot, present: set[UU
     query = text("""
         SELECT i.id, i.level, i.rule_id FROM work_items i JOIN workflows w ON w.id = i.id
         WHERE i.repository_id = :id AND w.finished_at IS NULL AND (
-              (i.level = 'story' AND i.source IN ('findings', 'error'))
+              (i.level = 'story' AND (i.source IN ('findings', 'error') OR w.key LIKE :hotspots))
               OR (i.source IN ('findings', 'plan') AND i.level IN ('capability', 'feature') AND NOT EXISTS (
                   SELECT FROM work_items c WHERE c.parent_id = i.id)))
         ORDER BY i.id
     """)
-    gone = [row for row in connection.execute(query, {"id": snapshot.repository_id}) if row.id not in present]
+    parameters = {"id": snapshot.repository_id, "hotspots": f"{snapshot.repository_id}:hotspot:%"}
+    gone = [row for row in connection.execute(query, parameters) if row.id not in present]
     unplanned = set(unplanned_rules(rule_set.current(connection)))
     done = [row.id for row in gone if row.level == "story" and row.rule_id not in unplanned]
     impossible = [row.id for row in gone if row.level == "story" and row.rule_id in unplanned]
-    data = {"reason": "its finding is gone", "commit": snapshot.commit_oid}
+    data = {"reason": "what called for it is gone", "commit": snapshot.commit_oid}
     work_items.move(connection, done, "done", actor=ACTOR, data=data)
     reason = "its rule counts the past, which no work can change"
     work_items.move(connection, impossible, "cancelled", actor=ACTOR, data={"reason": reason})

@@ -181,7 +181,7 @@ def start(
         target = sparc_targets.read(connection, snapshot, title)
         kind = "metric"
     language = _language(connection, snapshot, target.path)
-    chosen_name, considered = _strategy(connection, strategy, kind, language, draw)
+    chosen_name, considered = _strategy(connection, strategy, kind, language, target.measure, draw)
     id_ = uuid7()
     new = NewWorkflow(
         type=GOAL_TYPE, payload={"title": title, "target": target.description}, ttl=GOAL_TTL, id=id_
@@ -223,12 +223,15 @@ def _strategy(
     requested: str | None,
     kind: str,
     language: str,
+    measure: str,
     draw: Callable[[float, float], float],
 ) -> tuple[str, dict[str, float]]:
     if requested is not None:
         return sparc_strategies.named(requested).name, {}
     evidence = sparc_strategies.evidence(connection, kind, language)
-    chosen, values = sparc_strategies.choose(sparc_strategies.matching(kind, language), evidence, draw)
+    chosen, values = sparc_strategies.choose(
+        sparc_strategies.matching(kind, language, measure), evidence, draw
+    )
     return chosen.name, values
 
 

@@ -35,10 +35,14 @@ class Strategy(NamedTuple):
     languages: Sequence[str] = ()
     # The generators it calls first, where they can do the step and have not tried; empty means all.
     generators: Sequence[str] = ()
+    # The measures of a metric goal that it lowers; empty means all.
+    measures: Sequence[str] = ()
     # Whether a model drafts the specification and the steps, and is asked first for changes.
     model_drafts: bool = False
 
 
+_OF_FUNCTIONS = ("cognitive", "cyclomatic", "nesting", "code_lines", "maintainability")
+_OF_FILES = ("duplicated_lines",)
 STRATEGIES = (
     Strategy(
         "together", "Every matching generator is called at once; the best candidate is taken.", "all", "high"
@@ -51,7 +55,16 @@ STRATEGIES = (
     ),
     Strategy("most-trusted-first", "One generator per round, the best record first.", "most_trusted", "high"),
     *(
-        Strategy(name, description, "all", "high", ("metric",), ("Python",), (generator,))
+        Strategy(
+            name,
+            description,
+            "all",
+            "high",
+            ("metric",),
+            ("Python",),
+            (generator,),
+            measures=_OF_FILES if generator == "remove-duplication" else _OF_FUNCTIONS,
+        )
         for name, description, generator in (
             (
                 "simplify",
@@ -59,12 +72,23 @@ STRATEGIES = (
                 "simplify-conditions",
             ),
             ("flatten", "Conditions are inverted; no function is added.", "guard-clauses"),
+            (
+                "variable",
+                "A condition that a function has more than once becomes a variable.",
+                "extract-variable",
+            ),
+            ("conditions", "Conditions with `and` or `or` become functions.", "extract-condition"),
             ("share", "What the function has more than once becomes one function.", "share-function"),
             ("extract", "Parts of the function become functions.", "extract-function"),
             (
                 "flatten-then-extract",
                 "Conditions are simplified and inverted, then parts of what is left become functions.",
                 "flatten-extract",
+            ),
+            (
+                "deduplicate",
+                "What several functions of a file have becomes one function.",
+                "remove-duplication",
             ),
         )
     ),
@@ -89,13 +113,14 @@ class Evidence(NamedTuple):
     cost: float = 0.0
 
 
-def matching(goal_type: str, language: str) -> list[Strategy]:
-    """Return the strategies for goals of that kind, in that language; those of a model only if there is one."""
+def matching(goal_type: str, language: str, measure: str = "") -> list[Strategy]:
+    """Return the strategies for goals of that kind, language and measure; those of a model only if there is one."""
     return [
         strategy
         for strategy in STRATEGIES
         if goal_type in strategy.goal_types
         and (not strategy.languages or language in strategy.languages)
+        and (not strategy.measures or measure in strategy.measures)
         and (not strategy.model_drafts or language_model.configured())
     ]
 

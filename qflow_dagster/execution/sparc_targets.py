@@ -15,7 +15,11 @@ from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.metrics import queries as metrics
 from qflow_dagster.quantumflow.tables import workflows
 
-MEASURES = ("cognitive", "cyclomatic", "code_lines", "maintainability", "nesting", "parameters", "findings")
+MEASURES = (
+    *("cognitive", "cyclomatic", "code_lines", "maintainability", "nesting", "parameters", "findings"),
+    "duplicated_lines",
+)
+_OF_FUNCTIONS, _OF_FILES = ("nesting", "parameters"), ("findings", "duplicated_lines")
 OPERATOR_PHRASES = {
     "<": ("below", "under", "less than", "fewer than"),
     "<=": ("at most", "no more than"),
@@ -27,6 +31,7 @@ _NAMES = {
     "cyclomatic complexity": "cyclomatic",
     "complexity": "cognitive",
     "lines of code": "code_lines",
+    "duplicated lines": "duplicated_lines",
     "code lines": "code_lines",
     "lines": "code_lines",
     "maintainability index": "maintainability",
@@ -101,11 +106,12 @@ def read(connection: Connection, snapshot: Snapshot, sentence: str) -> Target:
     operator = _OPERATORS[match["operator"].lower()]
     metric = metrics.metrics_of(connection, snapshot.repository_id, match["what"].strip("`'\"").rstrip(",;:"))
     function = metric["name"] if metric["kind"] == "function" else None
-    if function is None and measure in ("nesting", "parameters"):
+    if function is None and measure in _OF_FUNCTIONS:
         raise UsageError(f"{measure} is measured for functions, and {metric['path']} is a file")
-    if function is not None and measure == "findings":
+    if function is not None and measure in _OF_FILES:
+        counted = measure.replace("_", " ")
         raise UsageError(
-            f"findings are counted for files, and {function} is a function; write {metric['path']}"
+            f"{counted} are counted for files, and {function} is a function; write {metric['path']}"
         )
     return Target.model_validate(
         {
@@ -133,7 +139,10 @@ def measure(connection: Connection, snapshot: Snapshot, target: Target) -> float
     if not _exists(connection, snapshot, target.path):
         return None
     file_metrics = metrics.file_metrics(connection, snapshot.repository_id, target.path)
-    if target.function is None:
+    if target.measure == "duplicated_lines":
+        # A file without clones has no row.
+        value = (file_metrics.get("duplication") or {}).get(target.measure, 0)
+    elif target.function is None:
         value = (file_metrics.get("size") or {}).get(target.measure)
     else:
         functions = [row for row in file_metrics["functions"] if row["function"] == target.function]

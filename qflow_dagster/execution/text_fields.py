@@ -37,6 +37,7 @@ _CRITERIA_LINE = re.compile(
     r"\b(?:acceptance(?: criteria)?|ac|requirements|must[- ]haves?|definition of done)\s?:\s?(?=\S)", re.I
 )
 _GHERKIN = re.compile(r"^\s{0,8}given\b", re.I)
+_GHERKIN_LINE = re.compile(r"^given\b[^\n]{3,300}\bwhen\b[^\n]{3,300}\bthen\b", re.I)
 _TRACE = re.compile(
     r"^(?:Traceback \(most recent|\s+File \"|\s+at [\w.$<>]+\(|[A-Z]\w{2,60}(?:Error|Exception): )"
 )
@@ -50,6 +51,13 @@ _WAITS = re.compile(
     r"(?:start(?:ed)?|begin|happen|continue|proceed|land|ship(?:ped)?|merged?|go on)? ?"
     r"(?:until|after)|only (?:start )?after|(?:^|[.;,] )not (?:before|until)(?! \w+ ?\d)|"
     r"requires?)\s+",
+    re.I,
+)
+# "First A, then this", "A first, only then B".
+_FIRST_THEN = re.compile(
+    r"(?:^|[:,;] ?|\. )(?:first,? (?P<after>[^,;.\n]{3,80})|"
+    r"(?P<before>[^,:;.\n]{3,80}?) (?:has to (?:be|come) )?first),? "
+    r"(?:and )?(?:only )?then\b",
     re.I,
 )
 _STARTS = r"(?:land|ship|start|begin|continue|proceed|come|follow|waits?|hold|done|released|planned|merged)"
@@ -81,6 +89,10 @@ _OWNER = (
     re.compile(r"(?:^|[.,;]\s)([A-Z][\w.-]{0,38}\w) (?:takes|picks|will take|will pick) (?:it|this|that)\b"),
     re.compile(rf"\bassign(?: (?:it|this|the [\w ]{{1,60}}))? to\s+{_NAME}", re.I),
     re.compile(rf"\b(?:give|hand) (?:it|this) to\s+{_NAME}", re.I),
+    re.compile(rf"\b(?:belongs?|goes|go|moves?|passed|handed|given|over) to\s+{_NAME}(?=\s*(?:[,.;)]|$))"),
+    # A part of a list of fields, or a command of a tracker.
+    re.compile(r"(?:^|[,;(] ?)(?:for |to )?@([A-Za-z][\w.-]{0,38}\w)(?=\s*(?:[,;.)]|$))"),
+    re.compile(r"^/assign @?([A-Za-z][\w.-]{0,38}\w)", re.I),
     re.compile(
         r"(?:^|\s)@([A-Za-z][\w.-]{0,38}\w)\s+(?:please|takes?|will|can you|could you|owns?|to take|handles?)\b",
         re.I,
@@ -89,6 +101,11 @@ _OWNER = (
 _ASSIGN_REST = re.compile(rf"\bto\s+(?:@([A-Za-z][\w.-]{{0,38}}\w)|{_NAME}\W{{0,3}}$)")
 _ASSIGN = re.compile(r"^\W{0,3}(?:please )?(?:re)?assign(?:ing|ed)?\b", re.I)
 _POINTS = (
+    re.compile(
+        r"\b(\d{1,3}) (?:instead of|rather than|and not|not) \d{1,3} ?(?:story ?points?|points?|pts?|sp)\b",
+        re.I,
+    ),
+    re.compile(r"\bfrom \d{1,3} (?:\w+ )?to (\d{1,3}) ?(?:story ?points?|points?|pts?|sp)\b", re.I),
     re.compile(r"\b(\d{1,3}) ?(?:story ?points?|points?|pts?|sp)\b", re.I),
     re.compile(
         r"\b(?:story ?points?|points?|estimate|estimated at|sp)\s?[:=]?\s(\d{1,3})\b(?! ?(?:days|weeks|hours|%))",
@@ -104,10 +121,15 @@ _PRIORITY = (
         rf"\b(?:bump|rais|lower|mak)\w*\s(?:it|this|that)\s(?:up |down )?(?:to )?({_PRIORITY_WORDS})\b", re.I
     ),
     re.compile(r"\b(?:bump|rais|lower|downgrad|upgrad|set|chang|mov)\w*\b[^.\n]{0,80}?\bto (p[0-4])\b", re.I),
+    re.compile(r"(?:^|[,;(.] ?)(p[0-4])(?=\s?(?:[,;)]|$|\.\s))", re.I | re.M),
     re.compile(rf"\b({_PRIORITY_WORDS}) is (?:fine|enough|ok|okay)\b", re.I),
 )
 _LABELS = re.compile(
     r"(?:^|[^\w\s]\s*|\b(?:add|and|with|set)\s+)(?:labels?|tags?)\s?:\s?([\w-]{1,40}(?:\s?,\s?[\w-]{1,40}){0,20})",
+    re.I | re.M,
+)
+_LABEL = re.compile(
+    r"(?:^/|\b(?:add|with|set|give \w+|needs|gets) (?:the |a )?)(?:labels?|tags?) ['\"~`]?([\w-]{1,40})",
     re.I | re.M,
 )
 _HASHTAG = re.compile(r"(?:^|\s)#([A-Za-z][\w-]{0,39})\b")
@@ -201,6 +223,7 @@ def read(text: str, today: date) -> Fields:
     waits, may_wait = _dependencies(body)
     prose = "\n".join(lines)
     labels = [name for found in _LABELS.findall(prose) for name in re.split(r"\s?,\s?", found)]
+    labels += [] if labels else _LABEL.findall(prose)
     labels += _HASHTAG.findall(prose)
     return Fields(
         _acceptance(lines),
@@ -248,6 +271,8 @@ def _scenarios(lines: list[str]) -> list[str]:
             found.append([])
         if found and line.strip():
             found[-1].append(line.strip())
+    if lines_with_all := [line.strip() for line in lines if _GHERKIN_LINE.match(line.strip())]:
+        return lines_with_all
     return [" ".join(parts) for parts in found if any(part.lower().startswith("then") for part in parts)]
 
 
@@ -265,6 +290,9 @@ def _dependencies(lines: list[str]) -> tuple[list[str], list[str]]:
                 continue
             if (phrase := _phrase(sentence[found.end() :])) is not None:
                 waits.append(phrase)
+        if found := _FIRST_THEN.search(sentence):
+            only = "only then" in found[0].lower()
+            (waits if only else may_wait).append((found["after"] or found["before"]).strip(" \"'`"))
         waits += [match[1] for match in _AFTER_REFERENCE.finditer(sentence) if not sure]
         if sure:
             continue

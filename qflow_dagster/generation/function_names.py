@@ -37,6 +37,13 @@ def captured(function: Function) -> set[str]:
     return {node.id for scope in scopes(function) for node in ast.walk(scope) if isinstance(node, ast.Name)}
 
 
+def shared(function: Function) -> set[str]:
+    """Return the variables of a function that functions and generators within it may assign."""
+    nodes = [node for scope in scopes(function) for node in ast.walk(scope)]
+    declared = {name for node in nodes if isinstance(node, ast.Nonlocal) for name in node.names}
+    return declared | {node.target.id for node in nodes if isinstance(node, ast.NamedExpr)}
+
+
 def scopes(function: Function) -> list[ast.AST]:
     """Return what runs later within a function: functions, and generators that are not read where they are."""
     read = {id(argument) for n in ast.walk(function) if isinstance(n, ast.Call) for argument in n.args}

@@ -8,9 +8,9 @@ share a line. Does not belong here: whether it is worth it (`generators.extract_
 import ast
 from collections.abc import Iterator, Sequence
 
-from qflow_dagster.generation.extraction import BRANCHES, LEAVING
 from qflow_dagster.generation.function_names import Function
 from qflow_dagster.generation.python_lines import lines_of, moved
+from qflow_dagster.generation.regions import BRANCHES, LEAVING
 
 _EXACT: dict[type[ast.cmpop], str] = {ast.Is: "is not", ast.IsNot: "is", ast.In: "not in", ast.NotIn: "in"}
 _SIMPLE = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.Constant)

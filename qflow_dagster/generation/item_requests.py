@@ -95,10 +95,12 @@ def request_for(
 
 
 def _of_goal(rule: Rule, content: str, language: str) -> list[tuple[int, str]]:
-    """Return (line, message) of the functions that miss the bound of a goal: they have no stored findings."""
+    """Return (line, message) of the functions, or of the file, that miss the bound of a goal: they are not stored."""
     if goal_rules.of_id(rule.id) is None or rule.matcher.metric is None:
         return []
     [condition] = rule.matcher.metric.conditions()
+    if rule.matcher.metric.of == "file":
+        return [(1, f"{condition.measure.replace('_', ' ')} above {condition.value:g}")]
     return [
         (line, f"{name}: {condition.measure} {measures[condition.measure]:g}")
         for name, line, measures in measures_in(content, matchers.LANGUAGES.get(language, ""))

@@ -49,8 +49,8 @@ def moved(lines: Sequence[str], statements: Sequence[ast.stmt], start: int, inde
     return [line if same else indent + line[len(before) :] for same, line in zip(kept, body, strict=True)]
 
 
-def above(lines: Sequence[str], node: ast.ClassDef) -> int:
-    """Return how many lines are above a class, its decorators, and the comment on it."""
+def above(lines: Sequence[str], node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return how many lines are above a class or function, its decorators, and the comment on it."""
     row = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]) - 1
     while row and lines[row - 1].startswith("#"):
         row -= 1

@@ -5,6 +5,7 @@ A condition on a function's metrics is evaluated again if it follows from the te
 (`validation`).
 """
 
+from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.examples import matches_in
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.ingestion.facts import BlobFacts, SymbolFact
@@ -27,6 +28,8 @@ def fixable_findings(rule: Rule) -> bool:
 def count_findings(rule: Rule, text: str, path: str, language: str, facts: BlobFacts) -> int:
     """Return in how many places the rule finds something in the text; `facts` are those of the text."""
     metric = rule.matcher.metric
+    if duplication_bound(rule) is not None:
+        return duplicated_lines(text, language)
     if metric is None:
         return sum(not match.suppressed for match in matches_in(rule, text, path, language))
     if not fixable_findings(rule):
@@ -45,6 +48,24 @@ def reducible_bound(rule: Rule) -> tuple[str, float] | None:
         return None
     bounds = {c.measure: c.value for c in metric.conditions() if c.operator == ">"}
     return next(((measure, bounds[measure]) for measure in REDUCIBLE if measure in bounds), None)
+
+
+def duplication_bound(rule: Rule) -> float | None:
+    """Return how many duplicated lines a goal allows in a file; None: the rule is about something else."""
+    metric = rule.matcher.metric
+    conditions = metric.conditions() if metric is not None and metric.of == "file" else []
+    bounds = [c.value for c in conditions if (c.measure, c.operator) == ("duplicated_lines", ">")]
+    return bounds[0] if len(conditions) == len(bounds) == 1 else None
+
+
+def duplicated_lines(text: str, language: str) -> int:
+    """Return how many lines of a text stand in it more than once, as the metric counts them."""
+    # Imported late: no other measure needs what they import.
+    from qflow_dagster.ingestion.extraction import extract
+    from qflow_dagster.metrics.duplication import in_file
+
+    facts = extract(text.encode(), matchers.LANGUAGES.get(language, ""))
+    return in_file(facts.fingerprints, facts.lines) if facts.fingerprints is not None else 0
 
 
 def measures_in(text: str, language: str) -> list[tuple[str, int, dict[str, float]]]:

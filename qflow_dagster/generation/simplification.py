@@ -12,10 +12,10 @@ Refused: comments in what would be lost, statements that share a line. Does not 
 import ast
 from collections.abc import Iterator, Sequence
 
-from qflow_dagster.generation.extraction import LEAVING, suites_of
 from qflow_dagster.generation.function_names import Function
 from qflow_dagster.generation.guard_clauses import dedented, negated
 from qflow_dagster.generation.python_lines import lines_of
+from qflow_dagster.generation.regions import LEAVING, suites_of
 
 # Without parentheses around them, `and` would take a part of these, or not be theirs.
 _LOOSE = (ast.BoolOp, ast.IfExp, ast.Lambda, ast.NamedExpr)
@@ -110,7 +110,7 @@ def _returned(lines: Sequence[str], text: str, suite: Sequence[ast.stmt], positi
     head = lines[condition.lineno - 1].strip()
     last = other[-1].end_lineno or 0
     removed = "".join(lines[condition.lineno - 1 : last])
-    if not _is_bool(test) or source is None or not head.startswith("if ") or "#" in removed or "\n" in source:
+    if not is_bool(test) or source is None or not head.startswith("if ") or "#" in removed or "\n" in source:
         return None
     indent = lines[condition.lineno - 1][: condition.col_offset]
     return [*lines[: condition.lineno - 1], f"{indent}return {source}\n", *lines[last:]]
@@ -122,10 +122,10 @@ def _constant(statements: Sequence[ast.stmt]) -> bool | None:
     return value.value if isinstance(value, ast.Constant) and isinstance(value.value, bool) else None
 
 
-def _is_bool(test: ast.expr) -> bool:
+def is_bool(test: ast.expr) -> bool:
     """Return whether an expression is certainly True or False: other comparisons return what a class says."""
     if isinstance(test, ast.BoolOp):
-        return all(map(_is_bool, test.values))
+        return all(map(is_bool, test.values))
     if isinstance(test, ast.Compare):
         return len(test.ops) == 1 and isinstance(test.ops[0], ast.Is | ast.IsNot | ast.In | ast.NotIn)
     return isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)

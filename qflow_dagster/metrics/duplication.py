@@ -14,6 +14,7 @@ import pandas as pd
 import scipy
 from sqlalchemy import Connection, Engine
 
+from qflow_dagster.ingestion.facts import Fingerprints
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, snapshot_by_id
 from qflow_dagster.metrics.store import MetricResult, read, replace
 from qflow_dagster.metrics.tables import clones, duplication
@@ -80,6 +81,22 @@ def find_clones(connection: Connection, snapshot: Snapshot) -> tuple[pd.DataFram
         ["tokens", "path_a", "start_a", "path_b"], ascending=[False, True, True, True]
     )
     return classes(ordered.head(MAX_CLONES))[CLONE_COLUMNS], files.set_index("path")["lines"]
+
+
+def in_file(fingerprints: Fingerprints, lines: int) -> int:
+    """Return how many of the lines of one file are duplicated within it."""
+    hashes = np.frombuffer(fingerprints.hashes, "<u8")
+    if not len(hashes):
+        return 0
+    found = match(
+        np.zeros(len(hashes), np.int64),
+        hashes,
+        np.frombuffer(fingerprints.positions, "<u4").astype(np.int64),
+        np.frombuffer(fingerprints.spans, "<u4").astype(np.int64).reshape(-1, 2),
+        settings().metrics.clone_tokens,
+    )
+    found["path_a"] = found["path_b"] = ""
+    return int(duplicated_lines(found, pd.Series({"": lines}))["duplicated_lines"].sum())
 
 
 def whole_files(

@@ -182,6 +182,24 @@ def duplicated_files(connection: Connection, snapshot_id: int, limit: int) -> li
     )
 
 
+def copied_elsewhere(connection: Connection, snapshot_id: int, path: str) -> dict[str, set[int]]:
+    """Return the lines of a file that other files have too, by the path of the other."""
+    rows = _rows(
+        connection,
+        """
+            SELECT path_b AS other, start_a AS first, end_a AS last FROM clones
+            WHERE snapshot_id = :id AND path_a = :path AND path_b <> :path
+            UNION ALL
+            SELECT path_a, start_b, end_b FROM clones WHERE snapshot_id = :id AND path_b = :path AND path_a <> :path
+        """,
+        {"id": snapshot_id, "path": path},
+    )
+    lines: dict[str, set[int]] = {}
+    for row in rows:
+        lines.setdefault(row["other"], set()).update(range(row["first"], row["last"] + 1))
+    return lines
+
+
 def counted_after(connection: Connection, repository_id: int) -> str | None:
     """Return when the newest commit was made whose lines are not counted; changed lines are complete after it."""
     return connection.scalar(

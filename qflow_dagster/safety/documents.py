@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import yaml
 from pydantic import ValidationError
 
-from qflow_dagster.errors import UsageError
+from qflow_dagster.errors import UsageError, problem_of
 from qflow_dagster.safety.display import visible_line
 from qflow_dagster.safety.storable import MAX_DEPTH, storable
 
@@ -49,10 +49,7 @@ class Document(NamedTuple):
         for detail in error.errors():
             path = (*above, *detail["loc"])
             name = ".".join(map(str, detail["loc"])) or "the document"
-            message = (
-                "is not a mapping of names to values" if detail["type"] == "model_type" else detail["msg"]
-            )
-            yield f"{self.location(path)}: {name}: {message}"
+            yield f"{self.location(path)}: {name}: {problem_of(detail)}"
 
 
 def read(path: Path, *, own: bool = False) -> Document:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_core import from_json
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from qflow_dagster.errors import UsageError
+from qflow_dagster.errors import UsageError, problem_of
 from qflow_dagster.settings.improvement_loop import (
     AgentsSettings,
     EvolutionSettings,
@@ -124,9 +124,10 @@ def settings() -> Settings:
         return Settings()
     except ValidationError as error:
         problems = "; ".join(
-            f"{environment_name(*map(str, e['loc']))}={e['input']!r}: {e['msg']}"
+            f"{environment_name(*map(str, e['loc']))}={e['input']!r}: {problem_of(e)}"
             if not _SECRETS.intersection(map(str, e["loc"]))
-            else f"{environment_name(*map(str, e['loc']))}: {e['msg']}"
+            # The message of a pattern would have the value.
+            else f"{environment_name(*map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}"
             for e in error.errors()
         )
         raise UsageError(f"wrong setting: {problems}") from None

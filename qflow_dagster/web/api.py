@@ -22,7 +22,7 @@ from starlette.routing import Route
 import qflow_dagster
 from qflow_dagster.approvals import arbiter, assignment, batches, lists, records
 from qflow_dagster.approvals.approval import Kind
-from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.errors import QflowError, UsageError, problem_of
 from qflow_dagster.web.access import API
 from qflow_dagster.web.api_tokens import Bearer, TokenRefusedError, verify
 
@@ -295,7 +295,7 @@ def _validated(model: type[_Strict], values: Any) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ApiError(400, f"{where or 'the body'}: {first['msg']}") from None
+        raise ApiError(400, f"{where or 'the body'}: {problem_of(first)}") from None
 
 
 def _response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

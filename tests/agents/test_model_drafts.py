@@ -115,7 +115,7 @@ def test_a_change_that_breaks_what_a_model_said_must_stay_is_rejected_and_anothe
 
 
 def test_without_a_model_nobody_asks_one(loop: Loop) -> None:
-    names = [strategy.name for strategy in sparc_strategies.matching("metric", "Python")]
+    names = [strategy.name for strategy in sparc_strategies.matching("metric", "Python", "cognitive")]
     assert "extract" in names
     assert "model-drafted" not in names
 

@@ -120,15 +120,15 @@ def test_a_pack_is_begun_and_tried_on_a_repository_without_storing_anything(
     qflow: Run, engine: Engine, home: Path, make_repository: Callable[[str], GitRepository]
 ) -> None:
     for language in matchers.LANGUAGES:
-        pack = str(home / f"{language}.yaml")
+        pack = str(home / f"my-{language}.yaml")
         ok(qflow("rules", "new", pack, "--language", language))
         assert ok(qflow("rules", "test", pack)) == "1 rules, 0 failed\n"
-    pack = str(home / "python.yaml")
-    refused(qflow("rules", "new", pack), 2, "python.yaml exists already")
+    pack = str(home / "my-python.yaml")
+    refused(qflow("rules", "new", pack), 2, "my-python.yaml exists already")
     repository = make_repository("tried")
     repository.commit({"a.py": "x = 1\nold_call(x)\n", "b.py": "y = 1\n"})
     tried = ok(qflow("rules", "try", pack, str(repository.path)))
-    assert "a.py:2: python/first-rule: The old call" in tried
+    assert "a.py:2: mypython/first-rule: The old call" in tried
     assert "-old_call(x)\n+new_call(x)\n" in tried
     assert tried.endswith("1 matches in 1 files, 1 would be changed\n")
     with engine.connect() as connection:

@@ -33,6 +33,15 @@ def test_iterations_have_capacity_and_work_is_forecast_from_what_was_done(engine
             iterations.save(connection, "1.2", date(2026, 5, 1), date(2026, 5, 15), planning_interval="PI 1")
         with pytest.raises(UsageError, match="before it starts"):
             iterations.save(connection, "1.3", date(2026, 5, 2), date(2026, 5, 1))
+        for name, ends, within, words in (
+            ("PI 1", date(2026, 3, 10), None, "1.1 of PI 1 would lie outside"),
+            ("PI 1", date(2026, 5, 10), "PI 1", "cannot lie within itself"),
+            ("PI 1", date(2026, 3, 10), "1.1", "1.1 is no planning interval, but an iteration of PI 1"),
+            ("1.1.1", date(2026, 3, 10), "1.1", "1.1 is no planning interval"),
+            (" ", date(2026, 3, 10), None, "1 to 100 printable characters"),
+        ):
+            with pytest.raises(UsageError, match=words):
+                iterations.save(connection, name, date(2026, 3, 2), ends, planning_interval=within)
         new = [NewItem(level="feature", title=f"f{n}", points=4) for n in range(5)]
         ids = work_items.create(connection, new, actor="ada")
         for item in ids[:2]:

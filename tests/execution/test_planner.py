@@ -191,6 +191,24 @@ def test_complexity_that_grew_becomes_work(loop: Loop) -> None:
     assert found["title"] == "Complexity rose: a.py"
 
 
+def test_a_large_file_where_much_changes_is_work_until_it_is_smaller(loop: Loop) -> None:
+    small = "def f(a):\n    if a:\n        return 1\n    return a\n\n\n"
+    large = small + "".join(f"n{n} = f({n})\n" for n in range(510))
+    loop.repository.commit({"a.py": large, "b.py": small, "tests/test_a.py": large})
+    loop.find()
+    loop.plan()
+    with loop.engine.connect() as connection:
+        [found] = work_items.find(connection, level="story", source="metric")
+        shown = work_items.show(connection, found["id"])
+    assert (found["title"], found["path"]) == ("Split a hotspot: a.py", "a.py")
+    assert shown["acceptance"][0] == "lines of code of a.py is at most 500"
+    assert "hotspot 1 (" in shown["description"]
+    loop.repository.commit({"a.py": large.partition("n90 =")[0]})
+    loop.find()
+    assert loop.plan().done == 1
+    assert features(loop) == []
+
+
 # Free text
 
 

@@ -55,6 +55,17 @@ def test_any_evidence_chooses_one_of_them(rows: list[tuple[int, int, float, floa
     assert worth[chosen.name] == max(worth.values())
 
 
+def test_a_strategy_is_considered_for_the_measures_that_it_lowers() -> None:
+    of_functions, of_files = (
+        {strategy.name for strategy in matching("metric", "Python", measure)} - set(NAMES)
+        for measure in ("cognitive", "duplicated_lines")
+    )
+    assert of_files == {"deduplicate"}
+    assert {"flatten", "extract", "variable"} <= of_functions
+    assert not of_functions & of_files
+    assert {strategy.name for strategy in matching("metric", "Go", "duplicated_lines")} == set(NAMES)
+
+
 def test_an_unknown_strategy_is_refused_with_those_there_are() -> None:
     with pytest.raises(UsageError, match="strategies: together, cheapest-first, most-trusted-first"):
         named("magic")

@@ -22,7 +22,7 @@ from tests.execution.conftest import Script, do, submit, whole
         ([{"name": "a"}, {"name": "a"}], "", "'a' is defined twice"),
         ([{"name": "a", "adapter": "teleport"}], "", "has the adapter 'teleport'; there are: "),
         ([{"name": "a", "map": "b.items"}], "", "maps over 'b' and does not depend on it"),
-        ([{"name": "a b"}], "", "should match pattern"),
+        ([{"name": "a b"}], "", "does not match"),
         ([{"name": "a", "colour": "red"}], "", "Extra inputs are not permitted"),
         ([{"name": "a", "tasks": [{"name": "b"}]}], "", "exactly one of adapter, tasks, template"),
         (

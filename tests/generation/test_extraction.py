@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from qflow_dagster.generation import extraction, guard_clauses
+from qflow_dagster.generation import extraction, guard_clauses, regions
 from qflow_dagster.generation.generators.extract_function import lowered
 from qflow_dagster.generation.remaining import measures_in
 
@@ -103,8 +103,8 @@ def test_every_extraction_that_is_made_keeps_what_a_function_returns_and_raises(
 ) -> None:
     expected = outcomes(text, calls)
     made = 0
-    for function, owner in extraction.functions(ast.parse(text)):
-        for region in extraction.regions(function):
+    for function, owner in regions.functions(ast.parse(text)):
+        for region in regions.regions(function):
             after = extraction.extract(text, function, owner, region, "_part")
             if after is not None:
                 made += 1
@@ -122,7 +122,7 @@ def inversions(text: str) -> list[str]:
     """Every text after one inversion, two, and so on."""
     found = [
         after
-        for function, _ in extraction.functions(ast.parse(text))
+        for function, _ in regions.functions(ast.parse(text))
         for after in guard_clauses.flattened(text, function)
     ]
     return [*found, *(later for after in found for later in inversions(after))]
@@ -251,8 +251,8 @@ def test_a_section_between_comments_becomes_a_function() -> None:
 def test_what_is_uncertain_is_refused_or_right(body: str) -> None:
     text = f"def f(a):\n{body}"
     calls = [("f", (value,), {}) for value in (0, [], [0], [1, 2])]
-    [(function, owner)] = extraction.functions(ast.parse(text))
-    for region in extraction.regions(function):
+    [(function, owner)] = regions.functions(ast.parse(text))
+    for region in regions.regions(function):
         after = extraction.extract(text, function, owner, region, "_part")
         if after is not None:
             kind = [str(one).replace("_part", "f") for one in outcomes(after, calls)]
@@ -274,8 +274,8 @@ def test_what_is_uncertain_is_refused_or_right(body: str) -> None:
 )
 def test_what_depends_on_the_callers_stays_in_its_function(call: str, made: bool) -> None:
     text = f"def f(a):\n    b = 1\n    if a:\n        if a > 1:\n            {call}\n    return b\n"
-    [(function, owner)] = extraction.functions(ast.parse(text))
-    texts = [extraction.extract(text, function, owner, r, "_part") for r in extraction.regions(function)]
+    [(function, owner)] = regions.functions(ast.parse(text))
+    texts = [extraction.extract(text, function, owner, r, "_part") for r in regions.regions(function)]
     assert any(texts) is made
 
 
@@ -284,10 +284,10 @@ def test_a_variable_that_a_loop_carries_is_returned() -> None:
         "def f(rows):\n    first = True\n    out = []\n    for row in rows:\n        if first:\n            first = False\n"
         "            out.append(0)\n        out.append(row)\n    return out\n"
     )
-    [(function, owner)] = extraction.functions(ast.parse(text))
+    [(function, owner)] = regions.functions(ast.parse(text))
     made = [
         after
-        for region in extraction.regions(function)
+        for region in regions.regions(function)
         if (after := extraction.extract(text, function, owner, region, "_part"))
     ]
     calls = [("f", ([1, 2, 3],), {})]

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from qflow_dagster.generation import extraction
+from qflow_dagster.generation import conditions, extraction, regions
+from qflow_dagster.generation.conditions import named
 from qflow_dagster.generation.function_names import decorators_known
 from qflow_dagster.generation.generators.extract_function import lowered
 from qflow_dagster.generation.guard_clauses import flattened
@@ -912,6 +913,104 @@ def f(a):
             seen = weakref.ref(thing)
     return os.path.exists(name), seen and seen() is None
 """,
+    "a function within that assigns what is read after its call": """
+def f(a):
+    total = 0
+
+    def add(n):
+        nonlocal total
+        total += n
+
+    out = []
+    for n in range(abs(a)):
+        add(n)
+        if total > 2 and n:
+            out.append(total)
+    return out
+""",
+    "a generator that assigns when it is read": """
+def f(a):
+    last = None
+    rows = (last := n for n in range(abs(a)))
+    for n in rows:
+        if n and last:
+            if last > 1:
+                return last, n
+    return last
+""",
+    "objects that count how often they are tested": """
+class Counted:
+    tests = 0
+
+    def __init__(self, value):
+        self.value = value
+
+    def __bool__(self):
+        Counted.tests += 1
+        return self.value
+
+    def __eq__(self, other):
+        return Counted(self.value)
+
+
+def f(a):
+    Counted.tests = 0
+    no, yes = Counted(False), Counted(True)
+    if a and (no and yes or yes == no):
+        if not (yes and no) and no or yes == 1:
+            return 1, Counted.tests
+    while no or yes and not (a == 1 or no):
+        return 2, Counted.tests
+    if no and yes:
+        return 3
+    if no and yes:
+        return 4
+    return Counted.tests
+""",
+    "a condition that is no longer true": """
+def f(a):
+    b, done = None, a in (1, 2)
+    found = []
+    for n in range(3):
+        if b is None and not done:
+            found.append(n)
+            b = n if n == a else None
+        if b is None and not done:
+            found.append(-n)
+            done = n in (a, 1)
+        if b is None and not done:
+            found.append("end")
+    if b is None and not done:
+        return found
+    b = []
+    if b is None and not done:
+        return "never"
+    return found, b, done
+""",
+    "a condition of names that may be unbound": """
+def f(a):
+    if a > 1:
+        b = None
+    if a > 2 and b is None or a > 6:
+        return 2
+    for n in range(abs(a) - 6):
+        c = n
+    if a > 6 and (c is None or a is b):
+        return 3
+    if a > 7 and (c is None or a is b):
+        return 4
+    return a
+""",
+    "another bool": """
+def bool(value):
+    return "not a bool"
+
+
+def f(a):
+    if a and a > 1 or a == 7:
+        return 1
+    return 2
+""",
     "words of another alphabet": """
 def f(a):
     naïve = "ü€𝄞"; ж = a
@@ -950,12 +1049,18 @@ def outcomes(text: str) -> list[object]:
 def steps(text: str) -> Iterator[str]:
     """Every text that one step makes of a module."""
     tree = ast.parse(text)
-    for function, owner in extraction.functions(tree):
+    for function, owner in regions.functions(tree):
         if not decorators_known(tree, function):
             continue
         yield from flattened(text, function)
         yield from simplified(text, function)
-        for region in [*extraction.regions(function), *extraction.regions(function, by_lines=True)]:
+        yield from named(text, function)
+        for test, region in conditions.tests(function):
+            name = f"_part{text.count('def _part')}"
+            after = conditions.as_function(text, function, owner, test, region, name, text)
+            if after is not None:
+                yield after
+        for region in [*regions.regions(function), *regions.regions(function, by_lines=True)]:
             name = f"_part{text.count('def _part')}"
             after = extraction.extract(text, function, owner, region, name)
             if after is not None:
@@ -966,11 +1071,13 @@ def steps(text: str) -> Iterator[str]:
 def test_whatever_is_made_of_it_does_the_same(text: str) -> None:
     expected = outcomes(text)
     made = set(steps(text))
-    for function, owner in extraction.functions(ast.parse(text)):
+    for function, owner in regions.functions(ast.parse(text)):
         name = f"{owner.name}.{function.name}" if owner else function.name
         for bound in (1, 3, 5):
-            for rewrites in ((), (simplified, flattened)):
+            for rewrites in ((), (simplified, flattened, named)):
                 after = lowered(text, name, bound, "cognitive", rewrites)
                 made |= {after} if after else set()
+            after = lowered(text, name, bound, "cyclomatic", (), extract="conditions")
+            made |= {after} if after else set()
     for after in made:
         assert outcomes(after) == expected, after

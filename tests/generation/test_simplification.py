@@ -4,8 +4,8 @@ import ast
 
 import pytest
 
-from qflow_dagster.generation.extraction import functions
 from qflow_dagster.generation.generators.extract_function import lowered
+from qflow_dagster.generation.regions import functions
 from qflow_dagster.generation.simplification import simplified
 
 

@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
-from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.errors import QflowError, UsageError, problem_of
 from qflow_dagster.evolution import examples
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.sharing.instances import Identity, Instance
@@ -207,7 +207,7 @@ def read(data: Mapping[str, Any], model: type[_Model], now: datetime, at: str) -
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))[:100]
-        raise PackageRefusedError(" ".join(f"{where}: {first['msg']}".split())[:300]) from None
+        raise PackageRefusedError(" ".join(f"{where}: {problem_of(first)}".split())[:300]) from None
     if getattr(package, at) > now + MAX_CLOCK_SKEW:
         raise PackageRefusedError(
             f"it is dated {getattr(package, at):%Y-%m-%d %H:%M}, which is in the future"

@@ -16,7 +16,16 @@ GROUP = "qflow_dagster.generators"
 # These only carry out a rule's own fix: they have nothing to propose for a finding without one.
 FIX_ONLY = ("rule-fix", "ruff-fix", "codemod")
 # Called for a goal only: a change of this size is proposed on request.
-ON_REQUEST = ("simplify-conditions", "guard-clauses", "share-function", "extract-function", "flatten-extract")
+ON_REQUEST = (
+    "simplify-conditions",
+    "guard-clauses",
+    "extract-variable",
+    "extract-condition",
+    "share-function",
+    "extract-function",
+    "flatten-extract",
+    "remove-duplication",
+)
 
 
 def fixable_rules() -> list[str]:
@@ -53,10 +62,12 @@ def generators() -> dict[str, Generator]:
 def installed() -> dict[str, Generator]:
     """Return the generators of this project and of installed packages, by name."""
     # Imported late: worker processes import this package, and need no database.
+    from qflow_dagster.generation.conditions import named
     from qflow_dagster.generation.generators import (
         codemod,
         extract_function,
         language_model,
+        remove_duplication,
         ruff_fix,
         rule_fix,
     )
@@ -70,9 +81,12 @@ def installed() -> dict[str, Generator]:
         codemod.Codemod(),
         extract_function.SmallerFunctions("simplify-conditions", [simplified], extract="none"),
         extract_function.SmallerFunctions("guard-clauses", [flattened], extract="none"),
+        extract_function.SmallerFunctions("extract-variable", [named], extract="none"),
+        extract_function.SmallerFunctions("extract-condition", extract="conditions"),
         extract_function.SmallerFunctions("share-function", extract="repeated"),
         extract_function.SmallerFunctions("extract-function", extract="any"),
-        extract_function.SmallerFunctions("flatten-extract", [simplified, flattened], extract="any"),
+        extract_function.SmallerFunctions("flatten-extract", [simplified, flattened, named], extract="any"),
+        remove_duplication.RemoveDuplication(),
         language_model.LanguageModel(),
     ):
         by_name[builtin.name] = builtin

@@ -1,12 +1,11 @@
 """Lowers the complexity and the length of Python functions: conditions are rewritten, parts become functions."""
 
 import ast
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.generation import extraction
+from qflow_dagster.generation import conditions, extraction, regions
 from qflow_dagster.generation.function_names import Function, decorators_known
 from qflow_dagster.generation.generators.protocol import Proposal, Request, Withheld
 from qflow_dagster.generation.preconditions.file import File
@@ -16,8 +15,10 @@ from qflow_dagster.generation.remaining import measures_in, reducible_bound
 
 # Yields the text of a module after each change of one kind that can be made in a function.
 Rewrite = Callable[[str, Function], Iterator[str]]
-# Which parts become functions: all that may, those that a function has more than once, none.
-Extract = Literal["any", "repeated", "none"]
+# Which parts become functions: all that may, those that a function has more than once, conditions, none.
+Extract = Literal["any", "repeated", "conditions", "none"]
+# The text of a function or method, and what it is.
+Part = tuple[str, Function, ast.ClassDef | None]
 MAX_EXTRACTIONS = 12
 # Regions that are measured for each extraction.
 MAX_REGIONS = 30
@@ -138,46 +139,57 @@ def _best(
         return None
     function, owner = found
     before = next(value for other, value, _ in _functions(text, measure) if other == name)
-    best: tuple[tuple[float, float], str, str] | None = None
-    for region in extraction.regions(function, by_lines=measure == "code_lines")[:MAX_REGIONS]:
-        if extract == "repeated" and not extraction.repeated(text, function, owner, region):
-            continue
-        helper = _free_name(text + module, function.name, region)
-        after = extraction.extract(text, function, owner, region, helper)
-        if after is None:
-            continue
-        values = {other: value for other, value, _ in _functions(after, measure)}
-        if helper not in values or values.get(name, before) >= before or values[helper] >= before:
-            continue
+    part, names = (text, function, owner), text + module
+    stages = [
+        *(
+            [_of_regions(part, names, measure, repeated=extract == "repeated")]
+            if extract in ("any", "repeated")
+            else []
+        ),
+        *([_of_conditions(part, names, module)] if extract in ("any", "conditions") else []),
+    ]
+    for stage in stages:
         # As few extractions as possible: first what brings the larger of the two furthest down.
-        rank = (max(values[name], values[helper], bound), values[name])
-        if best is None or rank < best[0]:
-            best = (rank, after, helper)
-    return (best[1], best[2]) if best is not None else None
+        best: tuple[tuple[float, float], str, str] | None = None
+        for helper, after in stage:
+            values = {other: value for other, value, _ in _functions(after, measure)}
+            if helper not in values or values.get(name, before) >= before or values[helper] >= before:
+                continue
+            rank = (max(values[name], values[helper], bound), values[name])
+            if best is None or rank < best[0]:
+                best = (rank, after, helper)
+        if best is not None:
+            return best[1], best[2]
+    return None
+
+
+def _of_regions(part: Part, names: str, measure: str, *, repeated: bool) -> Iterator[tuple[str, str]]:
+    """Yield the name of each function that statements can become, and the text with it."""
+    text, function, owner = part
+    for region in regions.regions(function, by_lines=measure == "code_lines")[:MAX_REGIONS]:
+        if repeated and not extraction.repeated(text, function, owner, region):
+            continue
+        helper = regions.free_name(names, function.name, region)
+        after = extraction.extract(text, function, owner, region, helper)
+        if after is not None:
+            yield helper, after
+
+
+def _of_conditions(part: Part, names: str, module: str) -> Iterator[tuple[str, str]]:
+    """Yield the name of each function that a condition can become, and the text with it."""
+    text, function, owner = part
+    for test, region in conditions.tests(function)[:MAX_REGIONS]:
+        helper = regions.free_name(names, function.name, region)
+        after = conditions.as_function(text, function, owner, test, region, helper, module)
+        if after is not None:
+            yield helper, after
 
 
 def _find(text: str, name: str) -> tuple[Function, ast.ClassDef | None] | None:
     return next(
-        ((f, owner) for f, owner in extraction.functions(ast.parse(text)) if _qualified(f, owner) == name),
+        ((f, owner) for f, owner in regions.functions(ast.parse(text)) if _qualified(f, owner) == name),
         None,
     )
-
-
-def _free_name(text: str, function: str, region: extraction.Region) -> str:
-    """Return a name for an extracted function that the module does not have: what its first branch is about."""
-    statement = next(
-        (s for s in region.statements if isinstance(s, extraction.BRANCHES)), region.statements[0]
-    )
-    head = getattr(statement, "target", None) or getattr(statement, "test", None)
-    words = [n.id for n in ast.walk(head) if isinstance(n, ast.Name)] if head is not None else []
-    about = next((word.lower() for word in words if word not in ("self", "cls", "isinstance", "len")), "")
-    base, about = function.strip("_"), about.strip("_")
-    base = base if base.endswith(about) else f"{base}_{about}"
-    name, number = f"_{base}", 1
-    while re.search(rf"\b{re.escape(name)}\b", text):
-        number += 1
-        name = f"_{base}_{number}"
-    return name
 
 
 def _functions(text: str, measure: str) -> list[tuple[str, float, int]]:
