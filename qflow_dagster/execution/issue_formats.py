@@ -25,6 +25,7 @@ from qflow_dagster.safety.storable import read_json, storable_text
 
 # What GitHub has no fields for is written into an issue's text, below this.
 _JIRA_NAMES = {"story points": "points", "story point estimate": "points", "epic link": "epic"}
+_HEADING = "Acceptance criteria:"
 _MARK = "<!-- of the plan -->"
 _NUMBER = re.compile(r"#(\d{1,9})")
 
@@ -104,7 +105,7 @@ def _read_jira(text: str) -> Iterator[Issue]:
             for link in links
             if "blocked by" in str(_object(link.get("type")).get("inward")).lower()
         ]
-        description = jira_text.prose(fields.get("description")).strip()
+        description, acceptance = _apart(jira_text.prose(fields.get("description")).strip())
         kind = str(_object(fields.get("issuetype")).get("name") or "").lower()
         labels = [str(label) for label in _list(fields.get("labels"))]
         if kind == "bug" and "bug" not in labels:
@@ -128,16 +129,25 @@ def _read_jira(text: str) -> Iterator[Issue]:
             priority=priority_name(_object(fields.get("priority")).get("name")),
             labels=tuple(labels),
             depends_on=tuple(waits),
-            acceptance=criteria(description),
+            acceptance=acceptance,
         )
+
+
+def _apart(description: str) -> tuple[str, tuple[str, ...]]:
+    """Return a description without the acceptance criteria that it ends with (`_described`), and these."""
+    found = criteria(description)
+    before, heading, stated = description.rpartition(f"{_HEADING}\n")
+    if heading and criteria(f"{heading}{stated}") == found and len(stated.splitlines()) == len(found):
+        return before.rstrip(), found
+    return description, found
 
 
 def _described(issue: Issue) -> str:
     """Return a description that states the acceptance criteria, which these formats have no field for."""
     if not issue.acceptance or criteria(issue.description) == issue.acceptance:
         return issue.description
-    stated = "\n".join(f"- {sentence}" for sentence in issue.acceptance)
-    return f"{issue.description}\n\nAcceptance criteria:\n{stated}".lstrip()
+    stated = "\n".join(f"- {' '.join(sentence.split())}" for sentence in issue.acceptance)
+    return f"{issue.description}\n\n{_HEADING}\n{stated}".lstrip()
 
 
 _CATEGORIES = {"open": "new", "in_progress": "indeterminate", "done": "done", "cancelled": "done"}
@@ -225,7 +235,7 @@ def _write_github(issues: Sequence[Issue]) -> str:
     for issue in issues:
         stated = [f"Depends on #{numbers[key]}." for key in issue.depends_on if key in numbers]
         if issue.acceptance:
-            stated += ["Acceptance criteria:", *(f"- {sentence}" for sentence in issue.acceptance)]
+            stated += [_HEADING, *(f"- {sentence}" for sentence in issue.acceptance)]
         labels = [issue.level]
         labels += [f"priority: {issue.priority}"] if issue.priority else []
         labels += [f"points: {issue.points}"] if issue.points is not None else []

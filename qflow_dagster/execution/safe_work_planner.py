@@ -28,6 +28,8 @@ from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.registry import Lock
 
 ACTOR = "safe work planner"
+# Why the planner ends an item of a level that has nothing below it any more.
+OTHER_FORM = "planned in another form"
 CATEGORIES = {
     "correctness": ("Correct code", "enabler"),
     "security": ("No known vulnerabilities", "enabler"),
@@ -106,9 +108,12 @@ def _create_hierarchy(
         for category in categories
     ]
     epic_ids = dict(zip(categories, work_items.create(connection, epics, actor=ACTOR), strict=True))
+    work_items.set_parents(connection, dict.fromkeys(epic_ids.values(), top))
+    above = [*([top] if top else []), *epic_ids.values()]
     parents: dict[str, UUID] = {feature.key: epic_ids[feature.category] for feature in planned}
     if "capability" in levels:
         parents = _create_capabilities(connection, prefix, base, planned, epic_ids)
+        above += dict.fromkeys(parents.values())
     items: dict[UUID, PlannedFeature | PlannedStory] = {}
     created = 0
     if "feature" in levels:
@@ -116,10 +121,8 @@ def _create_hierarchy(
         ids = work_items.create(connection, features, actor=ACTOR)
         items |= dict(zip(ids, planned, strict=True))
         created = sum(new.id == id_ for new, id_ in zip(features, ids, strict=True))
-        if "capability" not in levels:
-            work_items.set_parents(
-                connection, {id_: parents[f.key] for id_, f in zip(ids, planned, strict=True)}
-            )
+        work_items.set_parents(connection, {id_: parents[f.key] for id_, f in zip(ids, planned, strict=True)})
+        above += ids
         parents = dict(zip((feature.key for feature in planned), ids, strict=True))
     stories = [(story, parents[feature.key]) for feature in planned for story in feature.stories]
     new = [_item(story, parent, snapshot.repository_id) for story, parent in stories]
@@ -129,6 +132,7 @@ def _create_hierarchy(
     if "feature" not in levels:
         created = sum(item.id == id_ for item, id_ in zip(new, ids, strict=True))
     _reopen(connection, ids)
+    _reopen_levels(connection, above)
     work_items.roll_up(connection, ids, actor=ACTOR)
     return items, created
 
@@ -194,28 +198,53 @@ def _reopen(connection: Connection, ids: Sequence[UUID]) -> None:
     work_items.move(connection, recurred, "backlog", actor=ACTOR, data={"reason": "its finding recurred"})
 
 
+def _reopen_levels(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Move items above stories back that ended because the plan had another form; people's decisions stay."""
+    query = text("""
+        SELECT w.id, i.level FROM workflows w JOIN work_items i ON i.id = w.id
+        CROSS JOIN LATERAL (SELECT e.actor, e.data FROM workflow_events e WHERE e.workflow_id = w.id
+                            ORDER BY e.seq DESC LIMIT 1) AS last
+        WHERE w.id = ANY(:ids) AND w.status = 'cancelled'
+          AND last.actor = :actor AND last.data ->> 'reason' = :reason
+        ORDER BY w.id
+    """)
+    rows = connection.execute(query, {"ids": list(ids), "actor": ACTOR, "reason": OTHER_FORM}).all()
+    for level in work_items.hierarchy():
+        back = [row.id for row in rows if row.level == level]
+        initial = work_items.MACHINES[level].initial
+        work_items.move(connection, back, initial, actor=ACTOR, data={"reason": "planned in this form again"})
+
+
 def _finish_obsolete(connection: Connection, snapshot: Snapshot, present: set[UUID]) -> int:
     """End stories whose reason is gone, and what no work could finish; return how many are done."""
     query = text("""
-        SELECT i.id, i.level, i.rule_id FROM work_items i JOIN workflows w ON w.id = i.id
-        WHERE i.repository_id = :id AND w.finished_at IS NULL AND (
-              (i.level = 'story' AND (i.source IN ('findings', 'error') OR w.key LIKE :hotspots))
-              OR (i.source IN ('findings', 'plan') AND i.level IN ('capability', 'feature') AND NOT EXISTS (
-                  SELECT FROM work_items c WHERE c.parent_id = i.id)))
+        SELECT i.id, i.rule_id FROM work_items i JOIN workflows w ON w.id = i.id
+        WHERE i.repository_id = :id AND w.finished_at IS NULL AND i.level = 'story'
+          AND (i.source IN ('findings', 'error') OR w.key LIKE :hotspots)
         ORDER BY i.id
     """)
     parameters = {"id": snapshot.repository_id, "hotspots": f"{snapshot.repository_id}:hotspot:%"}
     gone = [row for row in connection.execute(query, parameters) if row.id not in present]
     unplanned = set(unplanned_rules(rule_set.current(connection)))
-    done = [row.id for row in gone if row.level == "story" and row.rule_id not in unplanned]
-    impossible = [row.id for row in gone if row.level == "story" and row.rule_id in unplanned]
+    done = [row.id for row in gone if row.rule_id not in unplanned]
     data = {"reason": "what called for it is gone", "commit": snapshot.commit_oid}
     work_items.move(connection, done, "done", actor=ACTOR, data=data)
     reason = "its rule counts the past, which no work can change"
+    impossible = [row.id for row in gone if row.rule_id in unplanned]
     work_items.move(connection, impossible, "cancelled", actor=ACTOR, data={"reason": reason})
-    for level in ("feature", "capability"):
-        ids = [row.id for row in gone if row.level == level]
-        work_items.move(connection, ids, "cancelled", actor=ACTOR, data={"reason": "planned in another form"})
+    # Levels that are nothing without what is below, and those that the hierarchy in force has not.
+    empty = text("""
+        SELECT i.id FROM work_items i JOIN workflows w ON w.id = i.id
+        WHERE i.repository_id = :id AND w.finished_at IS NULL AND i.level = :level AND i.source IN ('findings', 'plan')
+          AND NOT EXISTS (SELECT FROM work_items c JOIN workflows cw ON cw.id = c.id
+                          WHERE c.parent_id = i.id AND cw.status <> 'cancelled')
+        ORDER BY i.id
+    """)
+    for level in reversed(work_items.LEVELS[:-1]):
+        if level in ("feature", "capability") or level not in work_items.hierarchy():
+            found = connection.scalars(empty, {"id": snapshot.repository_id, "level": level})
+            ids = [id_ for id_ in found if id_ not in present]
+            work_items.move(connection, ids, "cancelled", actor=ACTOR, data={"reason": OTHER_FORM})
     return len(done)
 
 

@@ -262,8 +262,8 @@ def parent_state(level: str, children: int, ended: int, done: int, working: int)
     return states[2] if done else states[0]
 
 
-def set_parents(connection: Connection, parents: Mapping[UUID, UUID]) -> None:
-    """Set the parents of items where they differ."""
+def set_parents(connection: Connection, parents: Mapping[UUID, UUID | None]) -> None:
+    """Set the parents of items where they differ; None: it has none."""
     values = {"ids": list(parents), "parents": list(parents.values())}
     for table in ("work_items", "workflows"):
         query = text(f"""

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import next_work, safe_work_planner, work_chunks, work_items
@@ -53,6 +53,36 @@ def test_findings_become_the_hierarchy_with_scores_that_explain_themselves(loop:
     # Nothing new: nothing changes.
     again = loop.plan()
     assert (again.created, again.ranked) == (0, 0)
+
+
+def test_the_plan_follows_the_hierarchy_that_is_set(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop.repository.commit({"app/a.py": MUTABLE, "app/b.py": NONE})
+    loop.find()
+    levels = {
+        "essential": {"theme": None, "epic": "theme", "feature": "epic", "story": "feature"},
+        "large-solution": {
+            **{"theme": None, "epic": "theme", "capability": "epic"},
+            **{"feature": "capability", "story": "feature"},
+        },
+        "plain": {"epic": None, "story": "epic"},
+    }
+    # Each after each other one, too.
+    for name in ("essential", "large-solution", "plain", "large-solution", "essential", "plain", "essential"):
+        monkeypatch.setattr(settings().execution, "hierarchy", name)
+        planned = loop.plan()
+        with loop.engine.connect() as connection:
+            rows = connection.execute(_PARENTS).all()
+            [next_] = next_work.get_next_work(connection, actor="ada", claim=False)
+            assert work_items.show(connection, next_)["level"] == work_items.planned_level()
+        assert {(row.level, row.parent) for row in rows} == set(levels[name].items()), name
+        assert planned.features == 2
+        assert loop.plan()[1:4] == (0, 0, 0)
+
+
+_PARENTS = text("""
+SELECT i.level, p.level AS parent FROM work_items i JOIN workflows w ON w.id = i.id
+LEFT JOIN work_items p ON p.id = i.parent_id WHERE w.status <> 'cancelled'
+""")
 
 
 def test_a_feature_whose_findings_are_gone_is_done_and_comes_back_with_them(loop: Loop) -> None:
