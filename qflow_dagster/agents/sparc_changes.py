@@ -79,7 +79,7 @@ def refinement(engine: Engine, goal: Goal) -> PhaseResult:
         "chosen": chosen and str(chosen.id),
         "patch": chosen and chosen.patch.text,
         "lost_names": lost_names,
-        "measured": _measured(chosen, function) if chosen and function else [],
+        "measured": [*_measured(chosen, function), *_left(chosen, goal)] if chosen and function else [],
         "characterisation": stays and f"{stays.verdict}: {stays.evidence}",
         "problems": [
             f"{attempt.call.generator}: {attempt.problem}" for attempt in result.attempts if attempt.problem
@@ -213,6 +213,17 @@ def _measured(candidate: Candidate, function: str) -> list[str]:
         if name not in before
     ]
     return [*own, *new]
+
+
+def _left(candidate: Candidate, goal: Goal) -> list[str]:
+    """Return that a change does not reach the goal, and what it leaves; nothing where it does."""
+    language = matchers.LANGUAGES.get(candidate.request.language, "")
+    target = goal.target
+    after = {name: m for name, _, m in measures_in(candidate.files[0].result.after, language)}
+    value = after.get(target.function or "", {}).get(target.measure)
+    if value is None or target.holds(value):
+        return []
+    return [f"it does not reach the goal, {target.description}: {value:g} is left"]
 
 
 def _generators_to_call(engine: Engine, goal: Goal, step: dict[str, Any]) -> list[str]:

@@ -145,7 +145,9 @@ WISHED = re.compile(
 )
 WISH = re.compile(r"\b(?:can|could|should|shall|may|please|would)\b", re.I)
 # "Isn't this covered by ...?" says that it is.
-_RHETORICAL = re.compile(r"(?:^|[.!?\n]\s{0,3})(?:is|are|was|were|do|does|did|has|have)n't\b[^.!?\n]{0,200}$", re.I)
+_RHETORICAL = re.compile(
+    r"(?:^|[.!?\n]\s{0,3})(?:is|are|was|were|do|does|did|has|have)n't\b[^.!?\n]{0,200}$", re.I
+)
 
 
 def negated(text: str, at: int) -> bool:
