@@ -11,10 +11,10 @@ from sqlalchemy import Connection, text
 from qflow_dagster.agents import self_improvement
 from qflow_dagster.errors import QflowError
 
-_ROWS = """
+_ROWS = f"""
 SELECT e.id, w.status AS state, r.name AS repository, e.branch, s.target, e.commit_oid AS commit, s.title,
        s.rule_id AS rule, e.applied_at, e.verified_at, e.ended_at, e.ended_by, e.end_reason, e.pushed, e.outcome,
-       e.base_commit, s.base_commit AS approved_base, s.approval_id AS approval
+       e.base_commit, s.base_commit AS approved_base, s.approval_id AS approval, {self_improvement.STATE_REASON}
 FROM edits e JOIN suggestions s ON s.id = e.id JOIN workflows w ON w.id = e.id
 JOIN repositories r ON r.id = e.repository_id
 """

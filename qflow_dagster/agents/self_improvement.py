@@ -323,9 +323,13 @@ def record_of(connection: Connection, repository_id: int) -> Record:
     )
 
 
-_ROWS = """
+# Why a suggestion, or the edit that it became, is in its state; NULL: nothing was said.
+STATE_REASON = """(
+    SELECT v.data->>'reason' FROM workflow_events v WHERE v.workflow_id = w.id ORDER BY v.seq DESC LIMIT 1
+) AS state_reason"""
+_ROWS = f"""
 SELECT s.id, w.status AS state, r.name AS repository, s.title, s.rule_id AS rule, s.sources, s.risk, s.branch,
-       s.approval_id AS approval, s.created_at, c.lines, c.paths
+       s.approval_id AS approval, s.created_at, c.lines, c.paths, {STATE_REASON}
 FROM suggestions s JOIN workflows w ON w.id = s.id JOIN repositories r ON r.id = s.repository_id
 JOIN candidates c ON c.id = s.candidate_id
 """

@@ -62,7 +62,7 @@ def list_(
             "commit": row["commit"][:10],
             "branch": row["branch"],
             "applied_at": row["applied_at"],
-            "reason": row["end_reason"] or "",
+            "reason": row["state_reason"] or "",
         }
         for row in rows
     ]

@@ -50,6 +50,7 @@ def list_(
             "title": row["title"],
             "by": "+".join(row["sources"]),
             "approval": str(row["approval"])[:18],
+            "reason": row["state_reason"] or "",
         }
         for row in rows
     ]

@@ -4,7 +4,6 @@ It is looked up once for a batch of requests, and only where a precondition of t
 here: the preconditions themselves (`preconditions`).
 """
 
-import posixpath
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +15,7 @@ from qflow_dagster.evolution import project_linters
 from qflow_dagster.evolution.python_targets import oldest
 from qflow_dagster.generation import preconditions, type_checker
 from qflow_dagster.generation.generators.protocol import Request, Surroundings
-from qflow_dagster.generation.preconditions import conventions, node_versions
+from qflow_dagster.generation.preconditions import conventions, oldest_versions
 from qflow_dagster.generation.preconditions.python_classes import OWN_EQUALITY
 from qflow_dagster.generation.repository_gates import Batch
 from qflow_dagster.generation.workers import lost_types, wanted_types_batch
@@ -40,7 +39,7 @@ def look_up(batch: Batch, requests: Sequence[Request]) -> list[Request]:
         missing = next((file.path for file in batch.missing if file.may_be_text), "")
         names = _imported_names(connection, batch, paths) if paths and not missing else {}
         agreed = _conventions(connection, batch, requests)
-        nodes = _nodes(connection, batch) if _asks(requests, {node_versions.NAME}) else {}
+        versions = _versions(connection, batch) if _asks(requests, oldest_versions.NAMES) else {}
     types = _types(batch, requests)
     return [
         replace(
@@ -51,14 +50,14 @@ def look_up(batch: Batch, requests: Sequence[Request]) -> list[Request]:
                 missing_file=missing,
                 convention=agreed.get((request.rule.digest, request.path)),
                 foreign_equality=equality,
-                node=node_versions.of_path(request.path, nodes),
+                versions=oldest_versions.of_path(request.path, versions),
             ),
         )
         for number, request in enumerate(requests)
     ]
 
 
-def _asks(requests: Iterable[Request], required: set[str]) -> bool:
+def _asks(requests: Iterable[Request], required: Collection[str]) -> bool:
     return any(name in required for request in requests for name, _ in request.rule.requirements)
 
 
@@ -162,15 +161,16 @@ def _conventions(
     return reasons
 
 
-def _nodes(connection: Connection, batch: Batch) -> dict[str, node_versions.Version | None]:
-    """Return the oldest Node.js that each package.json names, by its folder."""
+def _versions(connection: Connection, batch: Batch) -> oldest_versions.Versions:
+    """Return the oldest versions that the manifests of each folder name."""
     query = text(f"""
         SELECT f.path, f.oid FROM files f
-        WHERE {IN_SNAPSHOT} AND NOT f.vendored AND f.path ~ '(^|/)package[.]json$' ORDER BY f.path
+        WHERE {IN_SNAPSHOT} AND NOT f.vendored AND regexp_replace(f.path, '^.*/', '') = ANY(:manifests)
+        ORDER BY f.path
     """)
-    files = [(row.path, row.oid) for row in connection.execute(query, batch.snapshot.interval)]
-    texts = trees.read_texts(batch.objects, files)
-    return {posixpath.dirname(path): node_versions.oldest_node(data) for path, data in texts.items()}
+    parameters = {**batch.snapshot.interval, "manifests": list(oldest_versions.MANIFESTS)}
+    files = [(row.path, row.oid) for row in connection.execute(query, parameters)]
+    return oldest_versions.versions_in(trees.read_texts(batch.objects, files))
 
 
 def _lines_by_file(batch: Batch, pattern: str) -> list[tuple[str, int]]:

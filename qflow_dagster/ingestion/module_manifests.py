@@ -95,7 +95,7 @@ class ModuleManifests:
                 self.package_exports[package["name"]] = exports
 
     def _read_tsconfig(self, folder: str, content: bytes) -> None:
-        configuration = _lenient_json(content)
+        configuration = lenient_json(content)
         options = configuration.get("compilerOptions", {})
         base = join_path(folder, options.get("baseUrl", "."))
         aliases = self.script_aliases.setdefault(folder, [])
@@ -158,7 +158,7 @@ def join_path(*parts: str) -> str:
     return "" if path == "." else path
 
 
-def _lenient_json(content: bytes) -> dict[str, Any]:
+def lenient_json(content: bytes) -> dict[str, Any]:
     """Parse JSON with comments and trailing commas, as in tsconfig.json."""
     text = content.decode("utf-8-sig", "replace")
     text = re.sub(r'("(?:[^"\\]|\\.)*+"?)|//[^\n]*|/\*(?:[^*]|\*(?!/))*+(?:\*/)?', lambda m: m[1] or "", text)

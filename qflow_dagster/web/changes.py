@@ -157,7 +157,7 @@ def _outcome(edit: dict[str, Any]) -> dict[str, Any]:
         "verified": edit["verified_at"],
         "ended": edit["ended_at"],
         "by commit": Code(edit["ended_by"][:10]) if edit["ended_by"] else None,
-        "because": edit["end_reason"] or outcome.get("reason"),
+        "because": edit["state_reason"] or outcome.get("reason"),
         "pushed to": ", ".join(edit["pushed"] or {}) or None,
         "measures": Code(visible_json(outcome)) if outcome else None,
     }

@@ -53,6 +53,12 @@ def edit(loop: Loop, suggestion: dict[str, Any]) -> dict[str, Any]:
         return edit_records.show(connection, suggestion["id"])
 
 
+def listed(loop: Loop) -> list[tuple[str, str]]:
+    """Return the state of each edit and the reason for it, as lists show them."""
+    with loop.engine.connect() as connection:
+        return [(row["state"], row["state_reason"]) for row in edit_records.find(connection)]
+
+
 def feature(loop: Loop, suggestion: dict[str, Any]) -> str:
     with loop.engine.connect() as connection:
         [item] = self_improvement.show(connection, suggestion["id"])["work_items"]
@@ -141,7 +147,7 @@ def test_a_finding_fixed_in_another_way_supersedes_the_edit(loop: Loop) -> None:
     loop.repository.commit({"a.py": "def collect(item, found):\n    return [*found, item]\n"})
     [reason] = followed(loop).values()
     assert "has no finding any more that it removes" in reason
-    assert loop.state(suggestion["id"]) == "superseded"
+    assert listed(loop) == [("superseded", reason)]
     assert feature(loop, suggestion) == "done"
     assert branches(loop) == []
 
@@ -160,7 +166,8 @@ def test_a_conflict_is_reported_and_the_work_is_done_again_from_the_new_code(loo
     head = loop.repository.commit({"a.py": CONFLICT})
     [reason] = followed(loop).values()
     assert reason == f"it conflicts with main at {head[:10]}: a.py"
-    assert loop.state(suggestion["id"]) == "conflicting"
+    assert listed(loop) == [("conflicting", reason)]
+    assert edit(loop, suggestion)["state_reason"] == reason
     assert loop.repository.git("rev-parse", suggestion["branch"]) == tip
     assert feature(loop, suggestion) == "backlog"
     # Another commit changes nothing of it; the work is suggested again.

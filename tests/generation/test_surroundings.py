@@ -7,7 +7,7 @@ import pytest
 from qflow_dagster.errors import QflowError
 from qflow_dagster.generation import candidate_records, surroundings
 from qflow_dagster.generation.generators.protocol import Request, Surroundings
-from qflow_dagster.generation.preconditions import node_versions
+from qflow_dagster.generation.preconditions import oldest_versions
 from qflow_dagster.generation.repository_gates import Batch
 from tests.generation.conftest import changes, request
 from tests.improvement_loop import Loop
@@ -189,7 +189,56 @@ def test_a_file_is_changed_for_the_python_of_its_own_folder(loop: Loop) -> None:
 def test_the_oldest_node_is_read_from_what_a_package_states(
     stated: object, oldest: tuple[int, int] | None
 ) -> None:
-    assert node_versions.oldest_node(json.dumps({"engines": {"node": stated}}).encode()) == oldest
+    package = json.dumps({"engines": {"node": stated}}).encode()
+    assert oldest_versions.versions_in({"package.json": package})[""].get("node") == oldest
+
+
+@pytest.mark.parametrize(
+    ("queries", "edition"),
+    [
+        (["chrome >= 92", "firefox 90-120", "ios_saf 15.4"], 2022),
+        (["last 2 chrome versions", "not dead"], 2022),
+        ("> 0.5%, last 2 versions, not ie 11", 2016),
+        ({"production": ["edge 16"], "development": ["last 1 chrome version"]}, 2016),
+        (["chrome 30"], 2015),
+        (["defaults", "ie 11"], 2009),
+        (["not ie 11"], None),
+    ],
+)
+def test_the_oldest_browser_decides_which_edition_a_fix_may_write(
+    queries: object, edition: int | None
+) -> None:
+    package = json.dumps({"browserslist": queries}).encode()
+    found = oldest_versions.versions_in({"a/package.json": package, "go.mod": b"module a\n\ngo 1.18\n"})
+    expected = {"go": (1, 18)} | ({"browsers": (edition, 0)} if edition else {})
+    assert oldest_versions.of_path("a/b/c.js", found) == expected
+
+
+def test_the_library_of_typescript_is_that_of_the_configuration_or_of_those_that_it_extends() -> None:
+    found = oldest_versions.versions_in(
+        {
+            "tsconfig.json": b'{ /* all */ "compilerOptions": {"target": "ES2022", "lib": ["dom", "es2017"]}}',
+            "app/tsconfig.json": b'{"extends": "../tsconfig.json", "compilerOptions": {"strict": true,},}',
+            "new/tsconfig.json": b'{"compilerOptions": {"target": "esnext"}}',
+            "own/tsconfig.json": b'{"extends": "own"}',
+            "bad/tsconfig.json": b"{",
+            "crate/Cargo.toml": b'[package]\nname = "a"\nrust-version = "1.50"\n',
+        }
+    )
+    assert {folder: dict(named) for folder, named in found.items() if named} == {
+        "": {"typescript": (2017, 0)},
+        "app": {"typescript": (2017, 0)},
+        "new": {"typescript": (9999, 0)},
+        "crate": {"rust": (1, 50)},
+    }
+
+
+def test_what_the_library_of_typescript_lacks_is_not_written(loop: Loop) -> None:
+    code = "export function has(text: string): boolean {\n  return text.indexOf('a') !== -1;\n}\n"
+    configuration = '{"compilerOptions": {"lib": ["%s"]}}'
+    files = {"new/tsconfig.json": configuration % "es2020", "old/tsconfig.json": configuration % "es5"}
+    loop.repository.commit({**files, "new/a.ts": code, "old/a.ts": code})
+    assert changes(loop) == {"new/a.ts": ["return text.includes('a');"]}
 
 
 def test_what_the_oldest_node_of_a_package_lacks_is_not_written(loop: Loop) -> None:

@@ -8,6 +8,7 @@ template (part of the rule) or ruff's, and the conditions of a fix (`preconditio
 from qflow_dagster.generation.codemods import (
     go,
     java,
+    java_streams,
     javascript,
     javascript_bugs,
     javascript_expressions,
@@ -32,6 +33,7 @@ CODEMODS: dict[str, EditsOf] = {
     **python_statements.CODEMODS,
     **go.CODEMODS,
     **java.CODEMODS,
+    **java_streams.CODEMODS,
     **javascript.CODEMODS,
     **javascript_bugs.CODEMODS,
     **rust.CODEMODS,

@@ -137,7 +137,31 @@ def read_fully(file: File, match: Match) -> list[Edit] | str | None:
     return [Edit(*span_of(name), "readFully")] if name is not None else "the call was not understood"
 
 
+def per_cents(file: File, match: Match) -> list[Edit] | str | None:
+    """Write ``String.format("no %s", name)`` for ``String.format("no {}", name)``."""
+    start, end = match.captures["TEXT"]
+    arguments = file.innermost((match.start, match.end)).field("arguments")
+    values = named_children(arguments)[1:] if arguments is not None else []
+    marks = [at.start() + start for at in re.finditer(r"\{\}", file.text[start:end])]
+    if len(marks) != len(values):
+        return "the text does not have a mark for each value"
+    name = re.escape(values[0].text())
+    if len(values) == 1 and re.search(rf"(\[\]|\.\.\.)\s*{name}\b|\b{name}\[\]", file.text):
+        return "the value may be an array of values"
+    return [Edit(mark, mark + 2, "%s") for mark in marks]
+
+
+def other_operator(file: File, match: Match) -> list[Edit] | str | None:
+    """Write ``names != null && names.isEmpty()`` for ``names != null || names.isEmpty()``."""
+    operator = file.innermost((match.start, match.end)).field("operator")
+    if operator is None:
+        return "the condition was not understood"
+    return [Edit(*span_of(operator), "&&" if operator.text() == "||" else "||")]
+
+
 CODEMODS: dict[str, EditsOf] = {
+    "java/braces-in-format": per_cents,
+    "java/null-check-of-null": other_operator,
     "java/double-checked-locking": volatile,
     "java/interruption-swallowed": interrupted,
     "java/marks-of-format-logged": braces,

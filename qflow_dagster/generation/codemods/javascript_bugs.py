@@ -79,28 +79,57 @@ def escaped(file: File, match: Match) -> list[Edit] | str | None:
 
 def returned(file: File, match: Match) -> list[Edit] | str | None:
     """Write ``return callback(error)`` for ``callback(error)``, after which it is called again."""
-    call = file.innermost((match.start, match.end))
-    function = next((outer for outer in call.ancestors() if outer.kind() in scopes.FUNCTIONS), None)
+    callback = file.captured(match, "CB") or ""
+    function = _function_of(file, match)
+    if function is not None and any(child.kind() in ("async", "*") for child in function.children()):
+        return "the function returns something else"
+    if re.search(rf"\b{re.escape(callback)}\s*=[^=>]", file.text):
+        return f"{callback} is assigned, perhaps to what is called once"
+    called = re.compile(rf"\b{re.escape(callback)}\(")
+    return _returned(file, match, re.compile(rf"(return\s+)?{re.escape(callback)}\("), called)
+
+
+def answered(file: File, match: Match) -> list[Edit] | str | None:
+    """Write ``return res.status(404).end()`` for ``res.status(404).end()``, after which it answers again."""
+    answer = file.text[match.start : match.end].partition(".")[0]
+    function = _function_of(file, match)
+    if function is not None and any(child.kind() == "*" for child in function.children()):
+        return "the function returns something else"
+    parameters = function.field("parameters") if function is not None else None
+    if parameters is None or not re.search(r"\breq(uest)?\b", parameters.text()):
+        return "it is not known to be the handler of a request"
+    if "headersSent" in file.text:
+        return "the file looks whether an answer was sent"
+    return _returned(
+        file, match, re.compile(rf"(return\s+)?(await\s+)?{answer}\b"), re.compile(rf"\b{answer}\b")
+    )
+
+
+def _function_of(file: File, match: Match) -> SgNode | None:
+    ancestors = file.innermost((match.start, match.end)).ancestors()
+    return next((outer for outer in ancestors if outer.kind() in scopes.FUNCTIONS), None)
+
+
+def _returned(
+    file: File, match: Match, again: re.Pattern[str], used: re.Pattern[str]
+) -> list[Edit] | str | None:
+    """Return the edit that ends a function with a call in a branch, if what follows only does the same `again`."""
+    call, function = file.innermost((match.start, match.end)), _function_of(file, match)
     body = function.field("body") if function is not None else None
     if function is None or body is None or body.kind() != "statement_block":
         return "it is not in a function with a body"
-    typed = function.field("return_type") is not None
-    if typed or any(child.kind() in ("async", "*") for child in function.children()):
+    if function.field("return_type") is not None:
         return "the function returns something else"
     branch = next((outer for outer in call.ancestors() if outer.kind() == "if_statement"), None)
     block = branch.parent() if branch is not None else None
     if branch is None or block is None or span_of(block) != span_of(body):
         return "it is not in a condition of the function itself"
-    callback = file.captured(match, "CB")
     after = [part for part in named_children(body) if span_of(part)[0] >= span_of(branch)[1]]
-    again = re.compile(rf"(return\s+)?{re.escape(callback or '')}\(")
     if not any(again.match(part.text()) for part in after):
-        return f"{callback} may not be called again"
+        return "it may not happen again"
     for part in after:
-        if part.kind() not in _PASSED and not re.search(rf"\b{re.escape(callback or '')}\(", part.text()):
+        if part.kind() not in _PASSED and not used.search(part.text()):
             return f"line {file.source.line_of(span_of(part)[0])} would not happen"
-    if re.search(rf"\b{re.escape(callback or '')}\s*=[^=>]", file.text):
-        return f"{callback} is assigned, perhaps to what is called once"
     for statement in of_kinds(body, ("return_statement",)):
         own = next((outer for outer in statement.ancestors() if outer.kind() in scopes.FUNCTIONS), None)
         values = named_children(statement)
@@ -112,6 +141,11 @@ def returned(file: File, match: Match) -> list[Edit] | str | None:
         ):
             return "the function returns other values"
     return [Edit(match.start, match.start, "return ")]
+
+
+def position_compared(file: File, match: Match) -> list[Edit] | str | None:
+    """Write ``if (name.indexOf("beta") !== -1)`` for ``if (name.indexOf("beta"))``."""
+    return [Edit(match.end, match.end, " !== -1")]
 
 
 def day_of_24_hours(file: File, match: Match) -> list[Edit] | str | None:
@@ -128,7 +162,9 @@ def day_of_24_hours(file: File, match: Match) -> list[Edit] | str | None:
 
 
 CODEMODS: dict[str, EditsOf] = {
+    "javascript/answered-twice": answered,
     "javascript/callback-called-twice": returned,
+    "javascript/index-as-condition": position_compared,
     "javascript/length-on-page": compared_length,
     "javascript/lost-escape": escaped,
     "javascript/twelve-hours": day_of_24_hours,

@@ -24,8 +24,8 @@ class Surroundings:
     convention: str | None = None
     # Why == may mean something of its own in this repository (numpy, a class with __eq__); empty: it does not.
     foreign_equality: str | None = None
-    # The oldest Node.js (major, minor) that the file's project supports; None: it names none.
-    node: tuple[int, int] | None = None
+    # The oldest versions (major, minor) that the file's project supports, of what it names: `node`, `go`, ...
+    versions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 # Of files of code that stands within another file.

@@ -1,5 +1,6 @@
 """Preconditions of JavaScript and TypeScript: what a value is, as far as its file alone says, and where it stands."""
 
+import re
 from typing import Any
 
 from ast_grep_py import SgNode
@@ -9,6 +10,7 @@ from qflow_dagster.evolution.analysis.nodes import named_children, span_of
 from qflow_dagster.evolution.matchers import Match
 from qflow_dagster.generation.preconditions.file import File, Precondition
 from qflow_dagster.generation.preconditions.javascript_values import Values
+from qflow_dagster.generation.preconditions.meant import reason_for_beginning
 
 TYPESCRIPT = ("typescript", "tsx")
 # A statement of these may come before the `require` that becomes a constant: nothing in it can read the name.
@@ -122,6 +124,21 @@ def _annotated(file: File, match: Match, argument: Any) -> str | None:
     return "the type that the empty array gets here needs the TypeScript compiler"
 
 
+def _sought_anywhere(file: File, match: Match, argument: Any) -> str | None:
+    """Check that a condition on indexOf asks whether a text is there, not whether it is not the beginning."""
+    where, sought = (file.innermost(match.captures[name]) for name in ("X", "S"))
+    if sought.kind() != "string" or where.find(kind="call_expression") is not None:
+        return "what is sought is not a literal, or where may have an effect"
+    if re.search(r"\bindexOf\s*(\([^()]*\)\s*\{|[:=][^=])", file.text):
+        return "the file defines an indexOf of its own"
+    kinds = ("if_statement", "while_statement", "ternary_expression")
+    branch = next((outer for outer in where.ancestors() if outer.kind() in kinds), None)
+    body = branch.field("consequence") or branch.field("body") if branch is not None else None
+    if body is None:
+        return "the branch was not understood"
+    return reason_for_beginning(sought.text()[1:-1], where.text(), body.text())
+
+
 def _is_harmless(statement: SgNode) -> bool:
     if statement.kind() in _HARMLESS or _is_directive(statement):
         return statement.find(kind="call_expression") is None
@@ -179,5 +196,8 @@ PRECONDITIONS = {
         "Without the statement, the statements around it mean the same.", _removable
     ),
     "js-constant": Precondition("The variable is never assigned again, nor read before its line.", _constant),
+    "js-sought-anywhere": Precondition(
+        "The text is not meant to begin with what is sought.", _sought_anywhere
+    ),
     "ts-annotated": Precondition("In TypeScript, the type of the value is written beside it.", _annotated),
 }

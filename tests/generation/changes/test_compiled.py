@@ -15,7 +15,7 @@ CHANGED = {
     "go": "atomics bools bytes_of_rand contains files formats macs responses signals since",
     "rust": "abs_same char_index lines_parsed returns transmutes write_all",
     "java": "AbsOfHash AbsOfHashOfLong BoxedSmall DaysOfJanuary Digests DoubleChecked EmptyTexts Products Randoms"
-    " StringInterned StringPrecedence WeekYears",
+    " StreamsClosed StringInterned StringPrecedence WeekYears",
 }
 
 

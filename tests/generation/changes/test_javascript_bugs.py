@@ -33,6 +33,19 @@ BUGS = {
         ["x", "null data", "null data", "y", "null"],
         ["x", "null data", "y"],
     ),
+    "index-as-condition": (
+        "const icon = (system) => system.indexOf('Ubuntu') ? 'ubuntu' : 'linux';\n"
+        "function parts(from) { if (from && from.indexOf(',')) { return from.split(','); } return [from]; }\n"
+        "console.log(icon('Ubuntu'), icon('Debian'), parts('a').length, parts(',a').length);",
+        ["linux ubuntu 1 1"],
+        ["ubuntu linux 1 2"],
+    ),
+    "answered-twice": (
+        "const res = { status() { return this; }, json(body) { console.log(body); } };\n"
+        "async function show(req, res) { if (!req.user) {\n res.status(404).json('none'); }\nres.json('end'); }\nshow({}, res);",
+        ["none", "end"],
+        ["none"],
+    ),
     "negated-operand": (
         "const o = { a: 1 }; console.log(!'b' in o, ! [] instanceof Array, !'a' in o);",
         ["false false false"],

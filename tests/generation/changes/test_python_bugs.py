@@ -181,6 +181,40 @@ PROGRAMS = [
         "'1,2\\r\\n'\n",
         "'1,2\\r\\n'\n",
     ),
+    Program(
+        "tuple-without-comma",
+        'def size(kind):\n    return 4 if kind in ("integer") else 8\n\n\ndef is_text(kind):\n    return kind == "text"\n\n\n'
+        'print(size("integer"), size("int"), size(""))\n',
+        "4 4 4\n",
+        "4 8 8\n",
+    ),
+    Program(
+        "seconds-without-days",
+        "from datetime import datetime, timedelta\n\n\ndef passed(start):\n    return (datetime.now() - start).seconds\n\n\n"
+        "print(passed(datetime.now() - timedelta(days=2)))\n",
+        "0\n",
+        "172800\n",
+    ),
+    Program(
+        "default-computed-once",
+        'import time\n\n\ndef stamp(at=time.time()):\n    """Return a time."""\n    return at\n\n\nfirst = stamp()\n'
+        "while time.time() <= first:\n    pass\nprint(stamp() > first)\n",
+        "False\n",
+        "True\n",
+    ),
+    Program(
+        "find-as-condition",
+        'def kind(url):\n    if url.find(".torrent"):\n        return "torrent"\n    return url.split("/")[0]\n\n\n'
+        'print(kind("a/b"), kind("a.torrent"))\n',
+        "torrent torrent\n",
+        "a torrent\n",
+    ),
+    Program(
+        "text-method-dropped",
+        'def plain(name):\n    if name.startswith("["):\n        name.strip("[]")\n    return name\n\n\nprint(plain("[a]"))\n',
+        "[a]\n",
+        "a\n",
+    ),
     Program("invalid-escape", 'print("\\d+", "a\\d\\n")\n', "\\d+ a\\d\n\n", "\\d+ a\\d\n\n"),
 ]
 
