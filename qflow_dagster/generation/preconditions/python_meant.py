@@ -9,6 +9,7 @@ from qflow_dagster.evolution.analysis.nodes import named_children, of_kinds, spa
 from qflow_dagster.evolution.matchers import Match
 from qflow_dagster.generation.preconditions.file import File, Precondition
 from qflow_dagster.generation.preconditions.meant import reason_for_beginning
+from qflow_dagster.generation.preconditions.python_classes import unknown
 from qflow_dagster.generation.preconditions.python_modules import qualified
 from qflow_dagster.generation.preconditions.python_syntax import (
     bindings,
@@ -162,7 +163,8 @@ def local_and_read(file: File, match: Match, variable: str) -> str | None:
         return f"the file defines a {method} of its own"
     if not any(use.text() == node.text() and not _is_bound(use) for use in later):
         return f"nothing reads `{node.text()}` afterwards"
-    return None
+    # Of the others, classes of texts that can be changed have methods as well.
+    return None if method == "replace" else unknown(file, [node], {"str", "bytes"})
 
 
 def _is_bound(use: SgNode) -> bool:

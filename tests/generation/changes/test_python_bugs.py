@@ -211,7 +211,7 @@ PROGRAMS = [
     ),
     Program(
         "text-method-dropped",
-        'def plain(name):\n    if name.startswith("["):\n        name.strip("[]")\n    return name\n\n\nprint(plain("[a]"))\n',
+        'def plain(name: str):\n    if name.startswith("["):\n        name.strip("[]")\n    return name\n\n\nprint(plain("[a]"))\n',
         "[a]\n",
         "a\n",
     ),
