@@ -225,7 +225,7 @@ PRECONDITIONS: dict[str, Precondition] = {
     "since-now": Precondition("it is the time since, or until, now", since_now),
     "sought-anywhere": Precondition("the text is not meant to begin with what is sought", sought_anywhere),
     "local-and-read": Precondition(
-        "the variable is one of the function, and read afterwards", local_and_read
+        "the variable is one of the function, and read afterwards", local_and_read, True
     ),
     "computed-at-call": Precondition("the default can be computed in the call", computed_at_call),
     "default-may-be-called": Precondition("the field calls its default", default_may_be_called),
