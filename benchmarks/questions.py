@@ -50,9 +50,10 @@ def peer_is_right(text: str, places: Sequence[str], question: dict[str, Any]) ->
 
 
 def grade(answer: dict[str, Any], question: dict[str, Any]) -> tuple[str, str]:
-    """Return whether an answer is right, wrong or honest (no answer is claimed), and what is missing of it.
+    """Return whether an answer is right, partial, wrong or honest (no answer is claimed), and what is missing of it.
 
-    The right answer to a question about what does not exist is that it is not known.
+    One that lacks something is partial if it says itself what it may leave out. The right answer to a question about
+    what does not exist is that it is not known.
     """
     if question.get("kind") == "absent":
         return ("right" if answer["kind"] == "not known" else "wrong"), answer["answer"]
@@ -65,7 +66,9 @@ def grade(answer: dict[str, Any], question: dict[str, Any]) -> tuple[str, str]:
     lacking = missing(answer["answer"], places, question)
     if not answer["evidence"]:
         lacking.append("any evidence")
-    return ("wrong" if lacking else "right"), f"{', '.join(lacking)} is not in: {answer['answer'][:300]}"
+    result = "right" if not lacking else "partial" if answer["limits"] else "wrong"
+    limits = f" (limits: {'; '.join(answer['limits'])})" if answer["limits"] else ""
+    return result, f"{', '.join(lacking)} is not in: {answer['answer'][:300]}{limits}"
 
 
 def evaluate(
@@ -114,7 +117,7 @@ def main() -> None:
     if not paths or set(paths) - set(known):
         raise SystemExit(f"{__doc__}\nThere are questions about: {', '.join(known)}")
     by_repository = Table(
-        "repository", "right", "wrong", "honest", "median", "95 %", title="Questions answered"
+        "repository", "right", "partial", "wrong", "honest", "median", "95 %", title="Questions answered"
     )
     by_kind: dict[str, Counter[str]] = defaultdict(Counter)
     all_times: list[float] = []
@@ -141,6 +144,7 @@ def main() -> None:
                 by_repository.add_row(
                     name,
                     f"{count['right']} of {len(questions)}",
+                    str(count["partial"]),
                     str(count["wrong"]),
                     str(count["honest"]),
                     *(f"{value:.0f} ms" for value in quantiles(times)),
@@ -160,7 +164,7 @@ def quantiles(times: Sequence[float]) -> tuple[float, float]:
 
 def kinds(rows: dict[str, Counter[str]]) -> Table:
     """Return the table by kind of question, with what the peers find."""
-    table = Table("kind", "questions", "right", "wrong", "honest", "git", "BM25", title="By kind")
+    table = Table("kind", "questions", "right", "partial", "wrong", "honest", "git", "BM25", title="By kind")
     total: Counter[str] = Counter()
     for kind, row in sorted(rows.items(), key=lambda item: -item[1]["questions"]):
         total.update(row)
@@ -169,7 +173,7 @@ def kinds(rows: dict[str, Counter[str]]) -> Table:
     return table
 
 
-COLUMNS = ("questions", "right", "wrong", "honest", "git", "bm25")
+COLUMNS = ("questions", "right", "partial", "wrong", "honest", "git", "bm25")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from qflow_dagster.database import direct_engine
 from qflow_dagster.database.locks import lock_session, unlock_session
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.infrastructure.circuit_breaker import through_breaker
 from qflow_dagster.ingestion import commit_graphs, git, remotes
 from qflow_dagster.ingestion.store import delete_unused_facts
 from qflow_dagster.ingestion.tables import repositories
@@ -276,6 +275,9 @@ def _last_part(location: str) -> str:
 
 def _mirror(connection: Connection, url: str, progress: ReportProgress | None) -> None:
     _remove_unused(connection)
+    # Imported here: most commands only look a repository up.
+    from qflow_dagster.infrastructure.circuit_breaker import through_breaker
+
     with _turn(url), through_breaker(connection.engine, f"git_remote:{redact_text(url)}"):
         _fetch(url, progress)
 

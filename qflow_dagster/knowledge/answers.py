@@ -19,13 +19,17 @@ from qflow_dagster.knowledge import (
     graph,
     history_answers,
     homonyms,
+    inheritance_answers,
     lookups,
+    names,
     orientation_answers,
     partial_answers,
     project_answers,
+    raise_answers,
     relation_answers,
     revision_answers,
     search,
+    use_answers,
 )
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
@@ -35,9 +39,9 @@ from qflow_dagster.knowledge.evidence import (
     QuestionContext,
     UnansweredError,
     count,
-    counted,
     listed,
 )
+from qflow_dagster.knowledge.mentions import fields_of
 from qflow_dagster.knowledge.questions import nearest_forms, parse
 from qflow_dagster.metrics import queries as metrics
 
@@ -51,12 +55,14 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
     A question of no kind that is understood is answered by search results, under that name.
     """
     understood = parse(question, snapshot.repository)
-    context = QuestionContext(connection, snapshot, understood.subject, understood.other)
+    context = QuestionContext(connection, snapshot, understood.subject, [], understood.other)
     if understood.kind == "search":
         if part := partial_answers.answer(context, understood.subject, KINDS):
             kind, clause, sentences, evidence = part
             sentence = f"of the question, only this is answered: {clause}. {'. '.join(sentences)}"
-            return Answer(understood._replace(kind=kind, clause=clause), sentence, evidence)
+            return _limited(
+                Answer(understood._replace(kind=kind, clause=clause), sentence, evidence), context
+            )
         reason = "the question is of no kind that is understood"
         try:
             sentence, evidence = _search(context)
@@ -66,6 +72,7 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
             )
         return Answer(understood, f"{reason}. Search results, {sentence}", evidence, nearest_forms(question))
     try:
+        context = names.exactly(context)
         sentence, evidence = homonyms.answer(context, understood.kind, KINDS[understood.kind])
     except (UnansweredError, GitError) as error:
         near = lookups.near_names(connection, snapshot, understood.subject)
@@ -73,7 +80,15 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
         return Answer(understood._replace(kind=NOT_KNOWN), f"{error}{hint}", [])
     if understood.clause:
         sentence = f"of the question, only {understood.clause!r} is answered: {sentence}"
-    return Answer(understood, sentence, evidence)
+    return _limited(Answer(understood, sentence, evidence), context)
+
+
+def _limited(answer: Answer, context: QuestionContext) -> Answer:
+    """Return the answer with what it may leave out."""
+    if not context.limits:
+        return answer
+    said = f"{answer.words.rstrip('.')}. Not certain: {'; '.join(context.limits)}"
+    return answer._replace(words=said, limits=tuple(context.limits))
 
 
 def _defined(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -81,60 +96,18 @@ def _defined(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if not symbols:
         paths = lookups.files(context.connection, context.snapshot, context.subject)
         if not paths:
-            raise UnansweredError(f"nothing has the name {context.subject!r}")
+            return code_answers.declared(context)
         return f"the file {listed(paths)}", [context.at(path, 1, path) for path in paths[:MAX_ROWS]]
     first = symbols[0]
     sentence = f"the {first.kind} {first.name} is defined in {first.path}, line {first.line}"
     others = [f"{symbol.path}:{symbol.line}" for symbol in symbols[1:]]
+    if len(symbols) == lookups.MAX_ROWS:
+        context.limit("there may be further definitions of that name")
     if others:
         sentence += f"; also {listed(others)}"
     return sentence, [
         context.at(symbol.path, symbol.line, symbol.signature or symbol.name) for symbol in symbols[:MAX_ROWS]
     ]
-
-
-def _used(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    connection, snapshot, subject = context.connection, context.snapshot, context.subject
-    found = callers.callers(connection, snapshot, subject)
-    imports = lookups.imports_of(connection, snapshot, subject)
-    calls = any(each.certain or each.possible for each in found)
-    paths = lookups.files(connection, snapshot, subject) if not calls and not imports else []
-    if paths:
-        return _dependents(context)
-    if not calls and not imports:
-        if not lookups.symbols(connection, snapshot, subject):
-            return code_answers.word(context)
-        symbol = context.definition()
-        sentence = f"{symbol.name} ({symbol.path}:{symbol.line}) is not called by name anywhere"
-        evidence = [context.at(symbol.path, symbol.line, symbol.signature or symbol.name)]
-        short = context._replace(subject=lookups.short_name(symbol.name))
-        naming = [row for row in code_answers.lines_of_code(short) if (row.path, row.line) != symbol[:2]]
-        if naming:
-            sentence += f"; it is named in {listed([f'{row.path}:{row.line}' for row in naming])}"
-        return sentence, evidence + [
-            context.at(row.path, row.line, row.text) for row in naming[: 2 * MAX_ROWS]
-        ]
-    parts, evidence = code_answers.callers_as_text(context, found)
-    if imports:
-        who = "" if parts else f"{subject} is "
-        parts.append(f"{who}imported by " + listed([f"{i.path}:{i.line}" for i in imports]))
-    evidence += [context.at(i.path, i.line, f"imports {subject} from {i.module}") for i in imports[:MAX_ROWS]]
-    return "; ".join(parts), evidence
-
-
-def _dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    if not context.file():
-        found = callers.callers(context.connection, context.snapshot, context.subject)
-        if any(each.certain or each.possible for each in found):
-            return _used(context)
-    path = context.path()
-    rows = graph.dependents(context.connection, context.snapshot, path)
-    if not rows:
-        return f"no file of the repository imports {path}", [context.at(path, 1, path)]
-    sentence = f"{counted(rows[0].total, 'file', 'import')} {path}: " + listed(
-        [row.path for row in rows], rows[0].total
-    )
-    return sentence, [context.at(row.path, row.line, f"imports {path}") for row in rows]
 
 
 def _dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -155,6 +128,7 @@ def _calls(context: QuestionContext) -> tuple[str, list[Evidence]]:
     context.definition()
     symbols = lookups.symbols(context.connection, context.snapshot, context.subject)
     groups = callers.same(symbols)[: callers.MAX_DEFINITIONS]
+    code_answers.say_homonyms(context)
     sentences, evidence = [], []
     for symbol, *_ in groups:
         calls: dict[str, tuple[int, list[tuple[str, int]]]] = {}
@@ -279,6 +253,11 @@ def _members(context: QuestionContext) -> tuple[str, list[Evidence]]:
         parts = context.meant or [context.definition()]
         found = [lookups.members(context.connection, context.snapshot, part) for part in parts]
         members = list(dict.fromkeys(member for part in found for member in part))
+        fields = [field for part in parts for field in fields_of(context, part)]
+        places = {(member.path, member.line) for member in members}
+        members += [field for field in fields if (field.path, field.line) not in places]
+        if symbol.path.endswith((".py", ".rb", ".js")):
+            context.limit("attributes that methods set are not looked at")
     if not members:
         raise UnansweredError(f"{heading} has no members")
     members = context.declared(members)
@@ -335,15 +314,15 @@ def _search(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 KINDS: dict[str, Callable[[QuestionContext], tuple[str, list[Evidence]]]] = {
     "defined": _defined,
-    "used": _used,
-    "dependents": _dependents,
-    "affected": code_answers.affected,
+    "used": use_answers.used,
+    "dependents": use_answers.dependents,
+    "affected": use_answers.affected,
     "dependencies": _dependencies,
     "calls": _calls,
-    "subclasses": code_answers.subclasses,
-    "bases": code_answers.bases,
-    "raised": code_answers.raised,
-    "raises": code_answers.raises,
+    "subclasses": inheritance_answers.subclasses,
+    "bases": inheritance_answers.bases,
+    "raised": raise_answers.raised,
+    "raises": raise_answers.raises,
     "word": code_answers.word,
     "dead": dead_code.dead,
     "relation": relation_answers.related,

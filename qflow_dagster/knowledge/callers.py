@@ -110,12 +110,10 @@ def calls_of_tests(connection: Connection, snapshot: Snapshot, path: str) -> lis
 
 
 def called(connection: Connection, snapshot: Snapshot, symbol: SymbolLocation) -> list[tuple[Call, Target]]:
-    """Return what a symbol calls directly, in order, each with what it refers to."""
+    """Return what a symbol calls, also in what is defined within it, in order, each with what it refers to."""
     declarations = Declarations(connection, snapshot)
     calls = [
-        call
-        for call in declarations.calls(within=[symbol])
-        if (call.caller, call.caller_line) == (symbol.name, symbol.line)
+        call for call in declarations.calls(within=[symbol]) if symbol.line <= call.line <= symbol.end_line
     ]
     resolver = CallResolver(declarations)
     resolver.prepare(calls)

@@ -53,6 +53,9 @@ def configuration(context: QuestionContext) -> tuple[str, list[Evidence]]:
         f"{name} ({row.path}:{row.line}{f', default {default}' if default else ''})"
         for name, (default, row) in shown.items()
     ]
+    context.limit(
+        "what frameworks, wrappers and configuration files read was not looked for, only calls that read a variable"
+    )
     verb = "read" if own else "read, by tests alone"
     sentence = f"{count(len(shown), 'environment variable')} {verb}: {listed(items)}"
     if own and len(own) < len(variables):
@@ -71,36 +74,57 @@ def default_of(rest: str) -> str:
 
 
 def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """List the packages that the manifests require, those for development apart."""
+    """List the packages that the manifests require, those for development apart; name manifests that are not read."""
     paths = lookups.named(context.connection, context.snapshot, _MANIFESTS)
     parts, evidence = [], []
     wanted = context.subject.lower()
+    unread = lookups.named(context.connection, context.snapshot, _OTHER_MANIFESTS)
     for path, content in context.texts(paths).items():
         try:
             required, development = _required(path, content)
         except (ValueError, TypeError, AttributeError, RecursionError):
+            unread.append(path)
             continue
+        if _ELSEWHERE.search(content) and path.endswith((".toml", ".json", ".xml")):
+            unread.append(path)
         if wanted:
             required, development = (
-                [name for name in names if name.lower() == wanted] for names in (required, development)
+                [name for name in names if name.lower().partition(" ")[0] == wanted]
+                for names in (required, development)
             )
         if required or development:
-            said = f"{path}: {', '.join(required[:30]) or 'nothing at run time'}"
-            said += f"; for development {', '.join(development[:15])}" if development else ""
-            parts.append(said)
+            said = f"{path}: {', '.join(required[:MAX_PACKAGES]) or 'nothing at run time'}"
+            said += f"; for development {', '.join(development[:MAX_PACKAGES])}" if development else ""
+            more = max(len(required) - MAX_PACKAGES, 0) + max(len(development) - MAX_PACKAGES, 0)
+            parts.append(said + (f" and {more} more" if more else ""))
             evidence.append(context.at(path, 1, said))
         elif "/" not in path and not wanted:
             parts.append(f"{path}: nothing")
             evidence.append(context.at(path, 1, "requires nothing"))
+    if unread:
+        context.limit(f"manifests that are not read, or not completely: {listed(unread)}")
     if not parts:
         name = context.subject or "dependencies"
-        raise UnansweredError(f"no manifest that is understood names {name}")
+        also = f"; not read, or not completely: {listed(unread)}" if unread else ""
+        raise UnansweredError(f"no manifest that is understood names {name}{also}")
     return listed(parts[:3], len(parts)), evidence
 
 
+MAX_PACKAGES = 40
 _MANIFESTS = (
     r"^(?:pyproject\.toml|setup\.cfg|requirements\.txt|Cargo\.toml|package\.json|composer\.json|"
     r"go\.mod|pom\.xml|Gemfile)$"
+)
+_OTHER_MANIFESTS = (
+    r"^(?:setup\.py|build\.gradle(?:\.kts)?|libs\.versions\.toml|.*\.csproj|packages\.config|Package\.swift|Podfile|"
+    r"mix\.exs|CMakeLists\.txt|conanfile\.(?:py|txt)|vcpkg\.json|.*\.gemspec|rebar\.config|build\.sbt|deno\.jsonc?|"
+    r"configure\.ac|meson\.build|MODULE\.bazel|requirements[-_].*\.txt|environment\.ya?ml)$"
+)
+# A manifest that takes what it requires from elsewhere, or in further ways that are not read.
+_ELSEWHERE = re.compile(
+    r"\bdynamic\s*=\s*\[[^\]]*dependencies|\bworkspace\s*=\s*true|<parent>|<dependencyManagement>|"
+    r"\"(?:optionalDependencies|bundledDependencies)\"",
+    re.MULTILINE,
 )
 _PACKAGE = re.compile(r"[A-Za-z0-9@][\w./@-]*")
 
@@ -118,13 +142,18 @@ def _required(path: str, content: str) -> tuple[list[str], list[str]]:
         return _names(named), _names([e for group in extras for e in group if isinstance(e, str)])
     if name == "Cargo.toml":
         manifest = tomllib.loads(content)
-        return [*(manifest.get("dependencies") or {})], [*(manifest.get("dev-dependencies") or {})]
+        development = [*(manifest.get("dev-dependencies") or {}), *(manifest.get("build-dependencies") or {})]
+        tables = [manifest, *(manifest.get("target") or {}).values()]
+        return list(dict.fromkeys(name for t in tables for name in t.get("dependencies") or {})), development
     if name in ("package.json", "composer.json"):
         manifest = json.loads(content)
         run, development = (
             ("dependencies", "devDependencies") if name == "package.json" else ("require", "require-dev")
         )
-        return [*(manifest.get(run) or {})], [*(manifest.get(development) or {})]
+        peers = manifest.get("peerDependencies") or {}
+        return [*(manifest.get(run) or {}), *(f"{name} (peer)" for name in peers)], [
+            *(manifest.get(development) or {})
+        ]
     if name == "go.mod":
         rows = [line.split() for line in content.replace("require ", "").splitlines()]
         return [row[0] for row in rows if len(row) >= 2 and row[1][:1] == "v" and "." in row[0]], []

@@ -6,10 +6,11 @@ tests are run (`project_answers`).
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from qflow_dagster.knowledge import callers, code_answers, git_facts, graph, lookups
+from qflow_dagster.knowledge.declarations import Call
 from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, listed
 
 _FILES = (
@@ -44,10 +45,19 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
                 items = [f"{c.caller or 'top level'} ({c.path}:{c.line})" for c in tests]
                 parts.append(f"{name} {how} the tests {listed(items)}")
                 evidence += [context.at(c.path, c.line, c.caller or "top level") for c in tests[:20]]
+    code_answers.say_homonyms(context)
+    _say_callers(context, [call for each in found for call in each.certain if not call.test])
+    lines = _naming_tests(context)
+    if len(parts) > bool(said) and len(found) > 1:
+        return "; ".join(parts), evidence
     if len(parts) > bool(said):
+        calling = {item.path for item in evidence}
+        if more := [row for row in lines if row.path not in calling]:
+            parts.append(f"other tests name it in {listed([f'{row.path}:{row.line}' for row in more])}")
+            evidence += [context.at(r.path, r.line, r.text) for r in more[:MAX_ROWS]]
         return "; ".join(parts), evidence
     path = context.path()
-    if lines := _naming_tests(context):
+    if lines:
         places = [f"{row.path}:{row.line}" for row in lines]
         parts.append(f"no test calls {subject} by name; tests name it in {listed(places)}")
         return "; ".join(parts), evidence + [context.at(r.path, r.line, r.text) for r in lines[:MAX_ROWS]]
@@ -59,6 +69,12 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
         parts.append(f"no test names {subject}, or imports {path}")
         evidence.append(context.at(path, 1, path))
     return "; ".join(parts), evidence
+
+
+def _say_callers(context: QuestionContext, calls: Sequence[Call]) -> None:
+    """Say that tests may reach a symbol through its callers, which are not followed."""
+    if names := list(dict.fromkeys(call.caller or call.path for call in calls)):
+        context.limit(f"tests of its callers ({listed(names[:3], len(names))}) may reach it, too")
 
 
 def _importing_tests(context: QuestionContext, path: str) -> list[Any]:
@@ -91,6 +107,8 @@ def _tests_of_file(context: QuestionContext, path: str) -> tuple[str, list[Evide
         return f"no test has the name of {path}, calls what it defines, or imports it", [
             context.at(path, 1, path)
         ]
+    if graph.dependents(connection, snapshot, path):
+        context.limit(f"tests that reach {path} through other files were not looked for")
     return f"{path} has {'; '.join(parts)}", evidence
 
 

@@ -6,12 +6,8 @@ visible to other projects. Does not belong here: calls (`callers`).
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from tree_sitter import Node, Tree
-
-from qflow_dagster.ingestion import languages
-from qflow_dagster.ingestion.extraction.grammars import grammar
 from qflow_dagster.knowledge import callers, git_facts, lookups
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
@@ -22,6 +18,7 @@ from qflow_dagster.knowledge.evidence import (
     listed,
 )
 from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
+from qflow_dagster.knowledge.mentions import occurrences
 
 # Names looked for at once, files read at once, and functions shown.
 BATCH, FILES, MAX_SHOWN = 100, 64, 60
@@ -31,8 +28,6 @@ _ENTRY_NAMES = frozenset({"main", "setup", "teardown", "init", "run", "handler",
 _BY_NAME = re.compile(
     r"\.(?:toml|cfg|ini|json|ya?ml|xml|properties|conf|html?|erb|haml|j2|jinja2?|tmpl|hbs|ejs|twig|vue|svelte)$"
 )
-# Nodes of which a name declares something, instead of using it.
-_DECLARES = re.compile(r"defin|declar|_item$|parameter|keyword_argument|assignment|^method$|^function$")
 _PRIVATE = re.compile(r"\b(?:static|private|internal|fileprivate|defp|local|pub\s*\((?:super|self))\b")
 _ANNOTATED = ("@", "[", "#[")
 _SCRIPTS = (".sh", ".bash", ".zsh", ".ksh", ".bats")
@@ -110,7 +105,9 @@ def _unnamed(context: QuestionContext, rows: Sequence[SymbolLocation]) -> list[S
         ]
         texts = context.texts(paths)
         for path in paths:
-            for name, number in _uses(path, texts.get(path, ""), words):
+            for name, number, declares in occurrences(path, texts.get(path, ""), words):
+                if declares:
+                    continue
                 within = {
                     row for row in by_name[name] if row.path == path and row.line <= number <= row.end_line
                 }
@@ -125,35 +122,6 @@ def _lines(context: QuestionContext, names: Sequence[str]) -> list[git_facts.Lin
         return lines
     half = len(names) // 2
     return _lines(context, names[:half]) + _lines(context, names[half:])
-
-
-def _uses(path: str, text: str, words: re.Pattern[str]) -> Iterator[tuple[str, int]]:
-    """Yield the names that code uses, each with its line: not what it declares, or says in prose."""
-    source = text.encode()
-    language = grammar(languages.detect(path, source[: languages.HEAD_BYTES]))
-    tree = language.parser.parse(source) if language else None
-    offset = 0
-    for number, line in enumerate(text.split("\n"), 1):
-        for match in words.finditer(line):
-            start = offset + len(line[: match.start()].encode())
-            if tree is None or _is_use(tree, start, start + len(match[0].encode())):
-                yield match[0], number
-        offset += len(line.encode()) + 1
-
-
-def _is_use(tree: Tree, start: int, end: int) -> bool:
-    node = tree.root_node.descendant_for_byte_range(start, end)
-    if node is None or "comment" in node.type:
-        return False
-    if "string" in node.type or "heredoc" in node.type:
-        # A name in a string may register it (`__all__`, routes, mocks); prose does not.
-        return not re.search(rb"\s", (node.text or b"").strip())
-    parent = node.parent
-    return parent is None or not (_DECLARES.search(parent.type) and _declares(parent, node))
-
-
-def _declares(parent: Node, node: Node) -> bool:
-    return any(parent.child_by_field_name(field) == node for field in ("name", "declarator", "left"))
 
 
 def _first_lines(

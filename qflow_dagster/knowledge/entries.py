@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from qflow_dagster.ingestion.extraction import comments, grammars, syntax, text
-from qflow_dagster.knowledge.words import PARTS, Entry, Symbol, parts
+from qflow_dagster.knowledge.words import DOCUMENTS, PARTS, Entry, Symbol, parts
 
 # Characters of one entry; longer texts are data or licences.
 MAX_ENTRY_LENGTH = 4_000
 MAX_SECTIONS = 500
-DOCUMENTS = frozenset({"Markdown", "reStructuredText", "AsciiDoc", "Text", "MDX", "Org", "RDoc"})
 # Licence headers are left out: they would match every question about copyright.
 _LICENCE = re.compile(r"copyright|licen[cs]e|all rights reserved|spdx", re.IGNORECASE)
 _STRING = re.compile(rb"[rRuU]?[\"']")

@@ -45,12 +45,15 @@ class Answer(NamedTuple):
     words: str
     evidence: list[Evidence]
     forms: Sequence[str] = ()
+    # What was not looked at, or is not certain, and may make a difference; the text says it too.
+    limits: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the answer as it is stored with the request."""
         return {
             "kind": self.understood.kind,
             "forms": list(self.forms),
+            "limits": list(self.limits),
             "understood": self.understood._asdict(),
             "answer": self.words,
             "evidence": [item._asdict() for item in self.evidence],
@@ -63,10 +66,22 @@ class QuestionContext(NamedTuple):
     connection: Connection
     snapshot: Snapshot
     subject: str
+    # What an answering function finds that its answer may leave out.
+    limits: list[str]
     # The second subject, of kinds that have two.
     other: str = ""
     # The parts of the definition that is meant, where the subject may name several.
     meant: tuple[SymbolLocation, ...] = ()
+
+    def limit(self, sentence: str) -> None:
+        """Say with the answer what it may leave out, or what it takes for granted."""
+        if sentence not in self.limits:
+            self.limits.append(sentence)
+
+    @property
+    def short_name(self) -> str:
+        """Return the name that the subject ends with, without its scopes, path and parameters."""
+        return re.split(r"[.:#]|->", self.subject.partition("<")[0])[-1]
 
     def at(self, path: str, line: int, words: str) -> Evidence:
         """Return evidence in the snapshot."""
@@ -109,7 +124,7 @@ class QuestionContext(NamedTuple):
         symbols = lookups.symbols(self.connection, self.snapshot, self.subject)
         if not symbols:
             raise UnansweredError(
-                f"no file or symbol of {self.snapshot.repository} has the name {self.subject!r}"
+                f"no function, type or file of {self.snapshot.repository} has the name {self.subject!r}"
             )
         return symbols[0]
 

@@ -89,29 +89,86 @@ def _grep(objects: Path, commit: str, *options: str) -> list[Line]:
     return found
 
 
-def history_of_lines(objects: Path, commit: str, path: str, first: int, last: int) -> list[LineCommit]:
+class LineChange(NamedTuple):
+    """A commit that changed some lines, the path of their file then, and whether it added a line with their name."""
+
+    commit: LineCommit
+    path: str
+    names: bool
+
+
+def history_of_lines(
+    objects: Path, commit: str, path: str, first: int, last: int, name: str
+) -> list[LineChange]:
     """Return the commits that changed lines of a file, newest first, renames followed (`git log -L`).
 
     Raises:
         GitError: An object is missing, or it takes longer than `TIMEOUT`.
     """
     with history_of(objects) as history:
-        arguments = (
-            "log",
-            "-s",
-            "-M",
-            f"--format={_COMMIT}",
-            "--date=format:%Y-%m-%d",
-            "-L",
-            f"{first},{last}:{path}",
-            commit,
-        )
         printed = history.run(
-            *arguments,
+            *("log", "-M", "--no-color", f"--format={_COMMIT}", "--date=format:%Y-%m-%d"),
+            *("-L", f"{first},{last}:{path}", commit),
             timeout=TIMEOUT,
-            configuration=_mailmap(commit),
+            configuration=(*_mailmap(commit), "core.quotePath=false"),
         )
-    return _commits(printed)
+    adds = re.compile(rf"^\+.*(?<![\w$]){re.escape(name)}(?![\w$])", re.MULTILINE)
+    changes = []
+    for record in printed.decode("utf-8", "replace").split("\x01")[1:]:
+        head, _, patch = record.partition("\n")
+        if head.count("\0") == 3:
+            then = re.search(r"^\+\+\+ \w/(.+)$", patch, re.MULTILINE)
+            row = LineCommit(*head.split("\0", 3))
+            changes.append(LineChange(row, then[1].strip() if then else path, bool(adds.search(patch))))
+    return changes
+
+
+def moved_from(objects: Path, change: LineChange, name: str) -> tuple[str, str, int] | None:
+    """Return where a commit took the declaration of a name from: (parent, path, line); None if it was new.
+
+    Raises:
+        GitError: An object is missing, or it takes longer than `TIMEOUT`.
+    """
+    parent = resolve(objects, f"{change.commit.oid}^")
+    if parent is None:
+        return None
+    extension = change.path[change.path.rfind(".") :]
+    before, after = (
+        [
+            line
+            for line in _grep(objects, oid, "-w", "-F", "-e", name)
+            if line.path.endswith(extension) and _is_declaration(line.text, name)
+        ]
+        for oid in (parent, change.commit.oid)
+    )
+    left = Counter(line.path for line in after)
+    for line in before:
+        # A declaration that is still there was not moved.
+        lost = Counter(line.path for line in before)[line.path] - left[line.path]
+        if lost > 0 or (line.path == change.path and lost == 0):
+            return parent, line.path, line.line
+    return None
+
+
+def _is_declaration(line: str, name: str) -> bool:
+    """Return whether a line of code looks like one that declares a name."""
+    word = re.escape(name)
+    if line.startswith(
+        ("#", "//", "*", "--", "return ", "await ", "throw ", "import ", "from ", "use ", "else ")
+    ):
+        return line.startswith("#define ") and bool(re.match(rf"#define\s+{word}\b", line))
+    return bool(
+        re.search(rf"\b(?:{_DECLARES})\b[^=;\"']*?(?<![\w$.]){word}(?![\w$])", line[:400])
+        or re.match(rf"(?:[\w$:<>,*&\[\]?@.]+\s+)+[*&]*{word}\s*\(", line[:400])
+        or re.match(rf"(?:[\w$]+\.)*{word}\s*[:=]\s*(?:async\s+)?(?:function\b|\(|\w+\s*=>)", line[:400])
+    )
+
+
+def boundary(objects: Path) -> set[str]:
+    """Return the commits of a shallow clone whose parents it lacks; empty if the history is complete."""
+    with history_of(objects) as history:
+        shallow = history.repository / "shallow"
+        return set(shallow.read_text().split()) if shallow.is_file() else set()
 
 
 def authors_of_lines(
@@ -293,13 +350,33 @@ def first_tag_with(objects: Path, oid: str) -> str | None:
     """Return the oldest tag that contains a commit; None if there is none.
 
     Raises:
-        GitError: An object is missing, or it takes longer than `TAGS_TIMEOUT`.
+        GitError: An object is missing, also one of another tag, or it takes longer than `TAGS_TIMEOUT`.
     """
     arguments = ("for-each-ref", "--sort=creatordate", "--count=1", "--format=%(refname:short)")
     with history_of(objects) as history:
         listing = git.run(
             objects, "for-each-ref", "--format=%(objectname) %(refname)", "refs/tags", timeout=TAGS_TIMEOUT
         )
+        _check_tags(history.repository, listing)
         (history.repository / "packed-refs").write_bytes(b"# pack-refs with: sorted \n" + listing)
         printed = history.run(*arguments, f"--contains={oid}", "refs/tags", timeout=TAGS_TIMEOUT)
     return next(iter(printed.decode(errors="replace").split()), None)
+
+
+def _check_tags(repository: Path, listing: bytes) -> None:
+    """Check that the repository has what its tags name: git leaves out a tag whose commit is missing, and says nothing.
+
+    Raises:
+        GitError: It lacks one.
+    """
+    tags = [row.split(b" ", 1) for row in listing.splitlines()]
+    # Peeled, so that an annotated tag whose commit is missing is found; one that names no commit is not.
+    stdin = b"".join(oid + b"^{}\n" for oid, _ in tags)
+    found = git.run(repository, "cat-file", "--batch-check=%(objecttype)", stdin=stdin, timeout=TAGS_TIMEOUT)
+    lacking = [
+        name for (_, name), row in zip(tags, found.splitlines(), strict=False) if row.endswith(b" missing")
+    ]
+    if lacking:
+        name = lacking[0].removeprefix(b"refs/tags/").decode(errors="replace")
+        more = f" and {len(lacking) - 1:,} more" if len(lacking) > 1 else ""
+        raise git.GitError(f"the repository has not the commits of the tag {name}{more}; fetch them")

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.knowledge.call_targets import CallResolver
 from qflow_dagster.knowledge.declarations import Declarations, Definition
-from qflow_dagster.knowledge.lookups import MAX_ROWS, SymbolLocation
+from qflow_dagster.knowledge.lookups import MAX_LISTED, SymbolLocation
 
 # Longer paths explain nothing.
 MAX_DEPTH = 6
@@ -39,7 +39,7 @@ def dependents(connection: Connection, snapshot: Snapshot, path: str) -> list[An
             SELECT f.source_path AS path, min(f.line) AS line FROM dependencies f
             WHERE {IN_SNAPSHOT} AND f.target_path = :path AND f.source_path <> :path GROUP BY 1)
         SELECT path, line, count(*) OVER () AS total FROM importing
-        ORDER BY path ~* '(^|/)tests?/|test_|_test', path LIMIT {MAX_ROWS}
+        ORDER BY path ~* '(^|/)tests?/|test_|_test', path LIMIT {MAX_LISTED}
     """)
     return list(connection.execute(query, {**snapshot.interval, "path": path}))
 
@@ -51,7 +51,7 @@ def dependencies(connection: Connection, snapshot: Snapshot, path: str) -> list[
         WHERE {IN_SNAPSHOT} AND f.source_path = :path ORDER BY coalesce(f.target_path, f.module), f.line
     """)
     rows = list(connection.execute(query, {**snapshot.interval, "path": path}))
-    return sorted(rows, key=lambda row: (row.target_path is None, row.line))[:60]
+    return sorted(rows, key=lambda row: (row.target_path is None, row.line))
 
 
 def reached_from(

@@ -13,11 +13,13 @@ import re2
 from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.knowledge import git_facts, history_lookups
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, listed
-from qflow_dagster.knowledge.git_facts import LineCommit
-from qflow_dagster.knowledge.lookups import SymbolLocation
+from qflow_dagster.knowledge.git_facts import LineChange, LineCommit
+from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
 
 # Where forges look for it, in their order.
 CODEOWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
+# A symbol that was moved more often has its name from another one.
+MAX_MOVES = 4
 _PARTS = re.compile(r"\*\*/|/\*\*|\*\*|\*|\?|[^*?/]+|/")
 _WILDCARDS = {"**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
@@ -25,6 +27,7 @@ _WILDCARDS = {"**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[
 def owner(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Who knows a file or symbol best: by commits or lines, and whom CODEOWNERS names."""
     path = context.path()
+    say_boundary(context)
     sentence, evidence = _by_history(context, path)
     for file, content in context.texts(CODEOWNERS).items():
         line, owners = owners_in(content, path)
@@ -59,9 +62,10 @@ def _by_history(context: QuestionContext, path: str) -> tuple[str, list[Evidence
     rows = history_lookups.authors(context.connection, context.snapshot, path)
     if not rows:
         raise UnansweredError(f"the history of {path} was not ingested")
-    commits = sum(row.commits for row in rows)
     items = [f"{row.author_name} ({row.commits} commits, last {row.last:%Y-%m-%d})" for row in rows]
-    sentence = f"{path} is best known by {items[0]}, with {rows[0].commits / commits:.0%} of its commits"
+    sentence = (
+        f"{path} is best known by {items[0]}, with {rows[0].commits / rows[0].total:.0%} of its commits"
+    )
     sentence += f"; then {listed(items[1:4])}" if items[1:] else "; nobody else changed it"
     return sentence, [
         Evidence(row.oid, path, None, f"{row.author_name}: {row.commits} commits") for row in rows
@@ -87,12 +91,14 @@ def _writers(context: QuestionContext, symbol: SymbolLocation) -> tuple[str, lis
 
 def changed(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """When a file or symbol was changed last, and by which commits."""
+    say_boundary(context)
     if symbol := _symbol(context):
-        rows = _line_history(context, symbol)
+        rows = [change.commit for change in _line_history(context, symbol)]
         last, first = rows[0], rows[-1]
         return (
             f"{symbol.name} ({symbol.path}:{symbol.line}) was last changed on {last.date} by {last.author}: "
-            f"{last.subject} ({last.oid[:10]}); introduced on {first.date} by {first.author}: {first.subject}",
+            f"{last.subject} ({last.oid[:10]}); the first commit of its lines is of {first.date} by {first.author}: "
+            f"{first.subject}",
             _evidence(symbol.path, rows),
         )
     path = context.path()
@@ -123,11 +129,8 @@ def file_commits(context: QuestionContext, rows: Sequence[Any], path: str) -> li
 def introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """When, by whom and why a file or symbol was added, and in which release first."""
     if symbol := _symbol(context):
-        rows = _line_history(context, symbol)
-        first = rows[-1]
-        name, path, oid = f"{symbol.name} ({symbol.path}:{symbol.line})", symbol.path, first.oid
-        said = f"on {first.date} by {first.author}: {first.subject} ({oid[:10]})"
-        evidence = _evidence(path, rows[-1:])
+        said, evidence = _introduced_lines(context, symbol)
+        name, oid = f"{symbol.name} ({symbol.path}:{symbol.line})", evidence[0].commit
     else:
         path = context.path()
         oldest = history_lookups.changes(context.connection, context.snapshot, path, oldest=True)
@@ -136,8 +139,58 @@ def introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
         said = f"on {first.date} by {first.author}: {first.subject} ({oid[:10]})"
         said += f", as {then}" if then != path else ""
         evidence = [Evidence(oid, then, None, first.subject)]
+    if oid in git_facts.boundary(context.objects()):
+        raise UnansweredError(
+            f"the clone is shallow: its history begins with {oid[:10]}, which has {name} already"
+        )
     said += release_of(context, oid, "first released in", "in no release yet")
     return f"{name} was introduced {said}", evidence
+
+
+def _introduced_lines(context: QuestionContext, symbol: SymbolLocation) -> tuple[str, list[Evidence]]:
+    """Return by which commit a symbol got its name, the commits that moved it since, and what its lines were before.
+
+    The first evidence is of the commit that introduced it.
+    """
+    short = short_name(symbol.name)
+    changes = _line_history(context, symbol)
+    moves: list[LineChange] = []
+    while True:
+        naming = [change for change in changes if change.names]
+        first = naming[-1] if naming else changes[-1]
+        origin = git_facts.moved_from(context.objects(), first, short) if naming else None
+        if origin is None or len(moves) == MAX_MOVES or first in moves:
+            break
+        moves.append(first)
+        parent, path, line = origin
+        changes = git_facts.history_of_lines(context.objects(), parent, path, line, line, short)
+        if not changes:
+            raise UnansweredError(
+                f"git names no commit of {short} in {path}, where it was before {first.commit.oid[:10]}"
+            )
+    if origin is not None:
+        context.limit(f"it was moved more than {MAX_MOVES} times, and its older history not followed")
+    row = first.commit
+    said = f"on {row.date} by {row.author}: {row.subject} ({row.oid[:10]})"
+    said += f", in {first.path}" if first.path != symbol.path else ""
+    evidence = [Evidence(row.oid, first.path, None, f"{row.date} {row.author}: {row.subject}")]
+    for move in moves[::-1]:
+        said += f"; moved within {move.path}" if move.path == evidence[-1].path else f"; moved to {move.path}"
+        said += f" on {move.commit.date} by {move.commit.author} ({move.commit.oid[:10]})"
+        evidence += _evidence(move.path, [move.commit])
+    oldest = changes[-1].commit
+    if oldest.oid != row.oid:
+        said += f"; its lines are from {oldest.date} by {oldest.author}, under another name: {oldest.subject}"
+        evidence += _evidence(changes[-1].path, [oldest])
+    return said, evidence
+
+
+def say_boundary(context: QuestionContext) -> None:
+    """Say that the history is not complete, if it is that of a shallow clone."""
+    if oids := git_facts.boundary(context.objects()):
+        context.limit(
+            f"the clone is shallow: what was before {listed(sorted(oid[:10] for oid in oids))} is missing"
+        )
 
 
 def release_of(context: QuestionContext, oid: str, first: str, none: str) -> str:
@@ -154,9 +207,14 @@ def _symbol(context: QuestionContext) -> SymbolLocation | None:
     return None if context.file() else context.definition()
 
 
-def _line_history(context: QuestionContext, symbol: SymbolLocation) -> list[LineCommit]:
+def _line_history(context: QuestionContext, symbol: SymbolLocation) -> list[LineChange]:
     rows = git_facts.history_of_lines(
-        context.objects(), context.snapshot.commit_oid, symbol.path, symbol.line, symbol.end_line
+        context.objects(),
+        context.snapshot.commit_oid,
+        symbol.path,
+        symbol.line,
+        symbol.end_line,
+        short_name(symbol.name),
     )
     if not rows:
         raise UnansweredError(f"git names no commit of {symbol.name}")

@@ -12,19 +12,33 @@ from sqlalchemy import Connection, text
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge.git_facts import LineCommit
 
+# The names that a file had, each until the commit that renamed it: later commits are of another file.
+_NAMES = """
+    WITH RECURSIVE names AS (
+        SELECT CAST(:path AS text) AS path, CAST(NULL AS bigint) AS until
+        UNION
+        SELECT x.previous_path, c.id FROM names JOIN file_changes x ON x.path = names.path AND x.repository_id = :id
+        JOIN commits c ON c.id = x.commit_id AND c.reachable AND c.id <= coalesce(names.until, c.id)
+        WHERE x.kind = 'renamed'
+    ), changes AS (
+        SELECT x.* FROM file_changes x WHERE x.repository_id = :id
+        AND EXISTS (SELECT FROM names n WHERE n.path = x.path AND x.commit_id <= coalesce(n.until, x.commit_id))
+    )
+"""
+
 
 def authors(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
-    """Return who changed a file: (author_name, commits, added, oid and time of the last), most commits first.
+    """Return who changed a file, most commits first; former names of the file are followed.
 
-    One rename is followed to the previous name.
+    Columns: author_name, commits, total (of all authors), added, oid and time of the last.
     """
-    query = text("""
-        SELECT c.author_name, count(*) AS commits, sum(coalesce(x.added_lines, 0)) AS added,
-               max(c.authored_at) AS last, (array_agg(c.oid ORDER BY c.authored_at DESC))[1] AS oid
-        FROM file_changes x JOIN commits c ON c.id = x.commit_id
-        WHERE x.repository_id = :id AND c.reachable AND (x.path = :path OR x.path IN (
-            SELECT previous_path FROM file_changes WHERE repository_id = :id AND path = :path AND kind = 'renamed'))
-        GROUP BY c.author_email, c.author_name ORDER BY commits DESC, added DESC LIMIT 10
+    query = text(f"""
+        {_NAMES}
+        SELECT c.author_name, count(*) AS commits, sum(count(*)) OVER () AS total,
+               sum(coalesce(x.added_lines, 0)) AS added, max(c.authored_at) AS last,
+               (array_agg(c.oid ORDER BY c.authored_at DESC))[1] AS oid
+        FROM changes x JOIN commits c ON c.id = x.commit_id WHERE c.reachable
+        GROUP BY c.author_name ORDER BY commits DESC, added DESC LIMIT 10
     """)
     return list(connection.execute(query, {"id": snapshot.repository_id, "path": path}))
 
@@ -35,15 +49,9 @@ def changes(connection: Connection, snapshot: Snapshot, path: str, *, oldest: bo
     Columns: oid, subject, author_name, authored_at, kind, path.
     """
     query = text(f"""
-        WITH RECURSIVE names AS (
-            SELECT CAST(:path AS text) AS path
-            UNION
-            SELECT x.previous_path FROM names JOIN file_changes x ON x.path = names.path AND x.repository_id = :id
-            JOIN commits c ON c.id = x.commit_id AND c.reachable WHERE x.kind = 'renamed'
-        )
+        {_NAMES}
         SELECT c.oid, c.subject, c.author_name, c.authored_at, x.kind, x.path
-        FROM file_changes x JOIN commits c ON c.id = x.commit_id
-        WHERE x.repository_id = :id AND x.path IN (SELECT path FROM names) AND c.reachable
+        FROM changes x JOIN commits c ON c.id = x.commit_id WHERE c.reachable
         ORDER BY c.id {"ASC" if oldest else "DESC"} LIMIT 10
     """)
     return list(connection.execute(query, {"id": snapshot.repository_id, "path": path}))

@@ -4,6 +4,7 @@ Belongs here: bases and derived types of a definition. Does not belong here: wha
 answers as text (`code_answers`, `relation_answers`).
 """
 
+import posixpath
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from sqlalchemy import Connection
 
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge.callers import same
-from qflow_dagster.knowledge.declarations import Declarations, Definition
+from qflow_dagster.knowledge.declarations import TYPES, Declarations, Definition
 from qflow_dagster.knowledge.lookups import SymbolLocation, qualified_bases_of, short_name
 from qflow_dagster.knowledge.scopes import Scopes
 
@@ -76,6 +77,28 @@ class Inheritance:
             if sure or maybe:
                 (certain if sure else possible).append(_location(candidate))
         return Derived(certain, possible)
+
+    def with_methods(self, names: Sequence[str]) -> list[SymbolLocation]:
+        """Return the structs and other types of Go, not the interfaces, that have methods of all the names."""
+        self.declarations.load_names(set(names))
+        having: list[set[tuple[str, str]]] = [
+            {
+                (posixpath.dirname(method.path), method.owner)
+                for method in self.declarations.definitions(name)
+                if method.language == "Go" and method.owner
+            }
+            for name in names
+        ]
+        owners = set.intersection(*having)
+        self.declarations.load_names({name for _, name in owners})
+        return [
+            _location(declared)
+            for folder, name in sorted(owners)
+            for declared in self.declarations.definitions(name)
+            if declared.kind in TYPES
+            and declared.kind != "interface"
+            and posixpath.dirname(declared.path) == folder
+        ]
 
     def _is_of_others(self, declared: Definition, bases: Sequence[Base]) -> bool:
         """Return whether imports of the file say that the bases are of another library."""

@@ -12,8 +12,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
+from qflow_dagster.knowledge.words import DOCUMENTS
 
 MAX_ROWS = 20
+# Of members, imports and the like all are named, or counted.
+MAX_LISTED = 500
 # Names that files of many folders have.
 _STEMS_OF_MANY = frozenset({"", "init", "index", "mod", "lib", "main"})
 # The qualified names of what is in a module of tests, or is a test itself, in a file of other code.
@@ -113,7 +116,7 @@ def imports_of(connection: Connection, snapshot: Snapshot, name: str) -> list[An
         SELECT f.path, i.line, i.module FROM files f JOIN imports i ON i.blob_id = f.blob_id
         WHERE {IN_SNAPSHOT} AND NOT f.vendored
           AND (:name = ANY(i.names) OR (cardinality(i.names) = 0 AND right(i.module, length(:name) + 1) = '.' || :name))
-        ORDER BY f.test, f.path LIMIT {MAX_ROWS}
+        ORDER BY f.test, f.path LIMIT {MAX_LISTED}
     """)
     return list(connection.execute(query, {**snapshot.interval, "name": name.rpartition(".")[2]}))
 
@@ -136,7 +139,8 @@ def members(connection: Connection, snapshot: Snapshot, symbol: SymbolLocation) 
         "deeper": f"{escaped}.%.%",
     }
     rows = connection.execute(
-        text(_SYMBOLS.format(condition=condition).replace(f"LIMIT {MAX_ROWS}", "LIMIT 60")), parameters
+        text(_SYMBOLS.format(condition=condition).replace(f"LIMIT {MAX_ROWS}", f"LIMIT {MAX_LISTED}")),
+        parameters,
     )
     return sorted((SymbolLocation(*row) for row in rows), key=lambda member: (member.path, member.line))
 
@@ -151,7 +155,7 @@ def within(
         FROM files f JOIN symbols s ON s.blob_id = f.blob_id
         LEFT JOIN symbols p ON p.blob_id = s.blob_id AND p.seq = s.parent_seq AND p.seq > 0
         WHERE {IN_SNAPSHOT} AND f.path = :path AND s.seq > 0 AND (p.seq IS NULL {parents})
-        ORDER BY s.start_line LIMIT 100
+        ORDER BY s.start_line LIMIT {MAX_LISTED}
     """)
     return [SymbolLocation(*row) for row in connection.execute(query, {**snapshot.interval, "path": path})]
 
@@ -262,6 +266,17 @@ def code_paths(
     return {row.path: (row.test, row.documentation, row.path) for row in rows}
 
 
+def unread_paths(connection: Connection, snapshot: Snapshot, paths: Sequence[str]) -> set[str]:
+    """Return those of `paths` that are no own code, nor documents: vendored, generated, or of no known syntax."""
+    query = text(f"""
+        SELECT f.path FROM files f JOIN blobs b ON b.id = f.blob_id
+        WHERE {IN_SNAPSHOT} AND f.path = ANY(:paths) AND NOT f.documentation
+          AND (NOT b.parsed OR f.vendored OR f.generated) AND b.language <> ALL(:documents)
+    """)
+    parameters = {**snapshot.interval, "paths": list(set(paths)), "documents": sorted(DOCUMENTS)}
+    return set(connection.scalars(query, parameters))
+
+
 def tests_named_after(connection: Connection, snapshot: Snapshot, path: str) -> list[str]:
     """Return the test files of the same language that have a file's name: test_oven.py, oven_test.go, OvenTest.java."""
     stem = path.rpartition("/")[2].partition(".")[0].strip("_")
@@ -331,4 +346,5 @@ def near_names(connection: Connection, snapshot: Snapshot, name: str) -> list[st
     names = {
         found.lower(): found for found in connection.scalars(query, {**snapshot.interval, "short": short})
     }
+    names.pop(short.lower(), None)
     return [names[near] for near in difflib.get_close_matches(short.lower(), names, n=3, cutoff=0.7)]

@@ -8,7 +8,6 @@ import json
 import re
 import tomllib
 
-from qflow_dagster.execution import work_items
 from qflow_dagster.ingestion import queries
 from qflow_dagster.knowledge import lookups
 from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, UnansweredError, listed
@@ -71,6 +70,9 @@ def overview(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 def next_work(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name what to do first: the open work items with the highest score, else the hotspots."""
+    # Imported here: no other question asks for the plan.
+    from qflow_dagster.execution import work_items
+
     connection, snapshot, below = context.connection, context.snapshot, context.subject
     rows = [
         row

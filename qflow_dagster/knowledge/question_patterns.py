@@ -278,9 +278,10 @@ PATTERNS = {
         rf"what (?:is|are) {_S}'s? (?:base class(?:es)?|parents?|superclass(?:es)?|interfaces)",
     ],
     "members": [
-        r"(?:which|what) (?:methods|functions|members|classes|attributes|fields|properties|symbols) "
+        r"(?:which|what) (?:methods|functions|members|classes|attributes|fields|properties|symbols|variants|constants) "
         rf"(?:does|do|has|are (?:there |defined |declared )?(?:in|on)) {_S}(?: have| define| contain)?",
-        r"(?:what are )?(?:all )?(?:the )?(?:methods|functions|members|classes|fields|attributes|symbols|API|"
+        rf"(?:what are )?(?:all )?(?:the )?(?:possible )?values of (?:the )?enum {_S}",
+        r"(?:what are )?(?:all )?(?:the )?(?:methods|functions|members|classes|fields|attributes|symbols|variants|API|"
         rf"interface|content|everything) (?:of|in|on) {_S}",
         rf"what(?:'s| is) (?:in|inside) (?:the )?(?:class|struct|interface|trait|enum) {_S}",
         rf"what {_IS} (?:defined|declared|contained) in {_S}",

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, func, insert, select, text, update
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import current_snapshot
-from qflow_dagster.knowledge import answers, index, questions, tickets
+from qflow_dagster.knowledge import answers, index, questions
 from qflow_dagster.knowledge.tables import knowledge_requests, knowledge_resolutions
 from qflow_dagster.quantumflow import (
     Held,
@@ -41,6 +41,8 @@ from qflow_dagster.safety.redaction import redact
 from qflow_dagster.safety.storable import storable_text
 
 logger = logs.logger(__name__)
+# What follows from a resolution, by kind.
+FOLLOW_UPS = {"pattern": "rescan", "anti_pattern": "flag"}
 MACHINE = StateMachine(
     name="knowledge_request",
     initial="pending",
@@ -232,6 +234,9 @@ def _answer(connection: Connection, row: Any, repository: str | None) -> dict[st
     if row.kind == "question":
         snapshot = current_snapshot(connection, str(repository))
         return answers.answer(connection, snapshot, row.payload["question"]).as_json()
+    # Imported here: questions, which most requests are, need no rules and candidates.
+    from qflow_dagster.knowledge import tickets
+
     return tickets.answer(connection, row.kind, row.payload, repository)
 
 
@@ -242,7 +247,7 @@ def _complete(connection: Connection, held: Held, row: Any, answer: dict[str, An
 
 def _store(connection: Connection, row: Any, answer: dict[str, Any], resolved_by: str) -> int:
     """Store an answer with its follow-up in one row, so that there is one of each; return the row's id."""
-    follow_up = tickets.FOLLOW_UPS.get(row.kind) if answer.get("confirmed", True) else None
+    follow_up = FOLLOW_UPS.get(row.kind) if answer.get("confirmed", True) else None
     statement = insert(knowledge_resolutions).values(
         request_id=row.id,
         resolution=to_jsonb(answer, "a resolution", default=str),

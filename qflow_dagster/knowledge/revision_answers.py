@@ -18,7 +18,7 @@ from qflow_dagster.knowledge.evidence import (
     count,
     listed,
 )
-from qflow_dagster.knowledge.history_answers import file_commits, release_of
+from qflow_dagster.knowledge.history_answers import file_commits, release_of, say_boundary
 
 # Who committed in this time works on the repository now.
 ACTIVE = timedelta(days=90)
@@ -28,6 +28,7 @@ _RELEASED = ("first release without it:", "no release without it yet")
 def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Say when, by whom and in which commit a file or name was removed or renamed."""
     subject = context.subject
+    say_boundary(context)
     if path := context.file():
         return f"{path} was not removed: it exists at this commit", [context.at(path, 1, path)]
     symbols = lookups.symbols(context.connection, context.snapshot, subject)
@@ -75,6 +76,7 @@ def between(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Summarize what changed between two revisions: commits, people, files with most changed lines; code first."""
     first, _, last = context.subject.partition("..")
     objects = context.objects()
+    say_boundary(context)
     if not first:
         # What is new in a release: since the release before it.
         before = git_facts.tag_before(objects, last)

@@ -20,8 +20,6 @@ from qflow_dagster.knowledge import lookups
 from qflow_dagster.knowledge.evidence import UnansweredError
 from qflow_dagster.quantumflow import get, get_events
 
-# What follows from a resolution, by kind.
-FOLLOW_UPS = {"pattern": "rescan", "anti_pattern": "flag"}
 # A rule counts as wrong from so many refusals on, if they are more than this share of the decisions.
 MIN_REFUSALS, MIN_SHARE = 3, 0.5
 

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
+# Languages of prose.
+DOCUMENTS = frozenset({"Markdown", "reStructuredText", "AsciiDoc", "Text", "MDX", "Org", "RDoc"})
+
 
 class Symbol(NamedTuple):
     """A symbol of the blob, as ingested."""

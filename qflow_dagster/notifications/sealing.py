@@ -7,12 +7,14 @@ not belong here: tokens, of which only a hash is kept.
 import base64
 import hashlib
 import os
-
-from cryptography.fernet import Fernet, InvalidToken
+from typing import TYPE_CHECKING
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.safety.key_files import kept_key
 from qflow_dagster.settings import settings
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
 
 KEY_FILE = "secret.key"
 
@@ -28,6 +30,8 @@ def unseal(sealed: bytes) -> str:
     Raises:
         QflowError: it was sealed with another key.
     """
+    from cryptography.fernet import InvalidToken
+
     try:
         return _fernet().decrypt(sealed).decode()
     except InvalidToken:
@@ -42,7 +46,10 @@ def key_for(purpose: str) -> bytes:
     return hashlib.sha256(_key() + purpose.encode()).digest()
 
 
-def _fernet() -> Fernet:
+def _fernet() -> "Fernet":
+    # Imported here: each command of qflow knows who acts, few encrypt.
+    from cryptography.fernet import Fernet
+
     return Fernet(base64.urlsafe_b64encode(hashlib.sha256(_key()).digest()))
 
 

@@ -1,0 +1,171 @@
+"""Answers on inheritance: what a type inherits from, what inherits from it, and what no declaration says.
+
+Belongs here: one function per kind of question. Does not belong here: resolving bases (`inheritance`).
+"""
+
+import re
+from collections.abc import Sequence
+
+from qflow_dagster.knowledge import git_facts, lookups
+from qflow_dagster.knowledge.declarations import TYPES
+from qflow_dagster.knowledge.evidence import (
+    MAX_ROWS,
+    Evidence,
+    QuestionContext,
+    UnansweredError,
+    counted,
+    listed,
+)
+from qflow_dagster.knowledge.git_facts import Line
+from qflow_dagster.knowledge.inheritance import Inheritance
+from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
+from qflow_dagster.knowledge.mentions import at, mentions
+
+# A base that could be of more definitions than this is named without them.
+MAX_BASES = 2
+# The bases of a declaration may be on the lines after it.
+MAX_HEADER = 12
+_INHERITING = (
+    r"\b(?:inherits?|extends?|implements?|setPrototypeOf|prototype|derive|include|prepend|impl|use|super)\b"
+)
+
+
+def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Name the types that inherit from a type, or implement an interface; apart those of which it is not certain."""
+    if context.meant and context.meant[0].kind not in TYPES:
+        symbol = context.meant[0]
+        where = f"{symbol.path}:{symbol.line}"
+        raise UnansweredError(f"{symbol.name} ({where}) is a {symbol.kind}, no type that is understood")
+    inheritance = Inheritance(context.connection, context.snapshot)
+    found = inheritance.derived(context.subject, context.meant)
+    certain, possible = context.declared(found.certain), context.declared(found.possible)
+    if context.meant:
+        symbol = context.declared(context.meant)[0]
+        name = f"{symbol.name} ({symbol.path}:{symbol.line})"
+    elif certain:
+        name = f"{context.subject}, which the repository does not define"
+    else:
+        name = context.definition().name
+    evidence = [
+        context.at(row.path, row.line, row.signature) for row in [*certain, *possible][: 2 * MAX_ROWS]
+    ]
+    said = f"{counted(len(certain), 'type', 'inherit')} from {name}: {_located(certain)}"
+    if not certain:
+        said = f"no type of the repository inherits from {name}"
+        evidence += [context.at(part.path, part.line, part.signature) for part in context.meant[:1]]
+    if possible:
+        said += f"; {_located(possible)} may: a type of that name is a base, but nothing says which"
+    if context.meant and context.meant[0].path.endswith(".go"):
+        said, evidence = _of_go(context, context.meant[0])
+    if any(part.kind == "interface" and part.path.endswith((".ts", ".tsx")) for part in context.meant) or any(
+        "Protocol" in part.signature and part.path.endswith((".py", ".pyi")) for part in context.meant
+    ):
+        context.limit("what has its members without naming it implements it, too, and was not looked for")
+    others = _otherwise(context, [*certain, *possible])
+    if others:
+        said += f"; {listed(at(others))} name it with a word of inheritance, too"
+        evidence += [context.at(row.path, row.line, row.text) for row in others[:MAX_ROWS]]
+    return said, evidence
+
+
+def _otherwise(context: QuestionContext, types: Sequence[SymbolLocation]) -> list[Line]:
+    """Return other lines that say that something inherits, in ways that no declaration of a type has.
+
+    They are calls that register or mix in, attributes that derive, prototypes.
+    """
+    short = context.short_name
+    named = {(row.path, line) for row in types for line in range(row.line, row.line + MAX_HEADER)}
+    inheriting = re.compile(
+        rf"{_INHERITING}[^;]*(?<![\w$]){re.escape(short)}(?![\w$])|{re.escape(short)}\.register\("
+    )
+    parts = {(part.path, part.line) for part in context.meant}
+    return [
+        row for row in mentions(context, short, named | parts).uses if inheriting.search(row.text[:1_000])
+    ]
+
+
+def _of_go(context: QuestionContext, symbol: SymbolLocation) -> tuple[str, list[Evidence]]:
+    """Name the types that have all methods of an interface of Go, or embed a struct: nothing declares it.
+
+    Raises:
+        UnansweredError: The interface declares no methods, so that each type has them.
+    """
+    where = f"{symbol.name} ({symbol.path}:{symbol.line})"
+    embedding = [
+        row for row in _embedding(context, short_name(symbol.name)) if (row.path, row.line) != symbol[:2]
+    ]
+    evidence = [context.at(row.path, row.line, row.text) for row in embedding[:MAX_ROWS]]
+    said = f"no type embeds {where}"
+    if embedding:
+        said = f"{counted(len(embedding), 'line', 'embed')} {where}: {listed(at(embedding))}"
+    if symbol.kind != "interface":
+        context.limit("types of Go embed others, and none inherits")
+        return said, [context.at(symbol.path, symbol.line, symbol.signature), *evidence]
+    methods = [short_name(m.name) for m in lookups.members(context.connection, context.snapshot, symbol)]
+    if not methods:
+        raise UnansweredError(
+            f"{where} declares no methods itself; which types implement it is not looked at"
+        )
+    found = Inheritance(context.connection, context.snapshot).with_methods(methods)
+    types = [row for row in found if (row.path, row.line) != symbol[:2]]
+    context.limit(
+        "that a type implements an interface of Go is taken from the names of its own methods alone"
+    )
+    evidence = [context.at(row.path, row.line, row.signature) for row in types[: 2 * MAX_ROWS]] + evidence
+    evidence = evidence or [context.at(symbol.path, symbol.line, symbol.signature)]
+    having = (
+        f"these have all methods of {where}: {_located(types)}"
+        if types
+        else f"no type has all methods of {where}"
+    )
+    return f"{having}; {said}", evidence
+
+
+def _embedding(context: QuestionContext, name: str) -> list[Line]:
+    """Return the lines of Go that embed a type: they have nothing but its name."""
+    rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, name)
+    code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in rows])
+    embeds = re.compile(rf"\*?(?:\w+\.)?{re.escape(name)}(?:\[\w+\])?(?:\s*`.*`)?(?:\s*//.*)?$")
+    return [row for row in rows if row.path in code and row.path.endswith(".go") and embeds.match(row.text)]
+
+
+def _located(rows: Sequence[SymbolLocation]) -> str:
+    return listed([f"{row.name} ({row.path}:{row.line})" for row in rows])
+
+
+def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Name the types that a type inherits from, as its declaration says, and where they are, if that is certain."""
+    inheritance = Inheritance(context.connection, context.snapshot)
+    parts = context.meant or (context.definition(),)
+    named = {base.name: base.definitions for part in parts for base in inheritance.bases(part)}
+    evidence = [context.at(part.path, part.line, part.signature) for part in context.declared(parts)]
+    where = f"{parts[0].name} ({evidence[0].path}:{evidence[0].line})"
+    if not named and parts[0].path.endswith(".go"):
+        return _embedded(context, parts[0], where)
+    if not named:
+        return f"{where} names no base class", evidence
+    items = []
+    for name, definitions in named.items():
+        places = [f"{d.path}:{d.line}" for d in definitions]
+        items.append(f"{name} ({' or '.join(places)})" if 0 < len(places) <= MAX_BASES else name)
+        evidence += [context.at(d.path, d.line, d.signature) for d in definitions[:MAX_BASES]]
+    return f"{where} inherits from {listed(items)}", evidence
+
+
+def _embedded(context: QuestionContext, symbol: SymbolLocation, where: str) -> tuple[str, list[Evidence]]:
+    """Name what a type of Go embeds; which interfaces it implements, nothing declares."""
+    lines = context.texts([symbol.path]).get(symbol.path, "").splitlines()[: symbol.end_line - 1]
+    embeds = re.compile(r"\*?((?:\w+\.)?[A-Za-z_]\w*)(?:\[\w+\])?(?:\s*`.*`)?(?:\s*//.*)?$")
+    rows = [
+        (number, match[1])
+        for number, line in enumerate(lines[symbol.line :], symbol.line + 1)
+        if (match := embeds.match(line.strip()))
+    ]
+    context.limit("which interfaces it implements is not declared in Go, and was not looked at")
+    said = (
+        f"embeds {listed([f'{name} (line {number})' for number, name in rows])}" if rows else "embeds nothing"
+    )
+    evidence = [context.at(symbol.path, symbol.line, symbol.signature)]
+    return f"{where} {said}", evidence + [
+        context.at(symbol.path, number, name) for number, name in rows[:MAX_ROWS]
+    ]

@@ -1,0 +1,196 @@
+"""Where text has a name, beside what the facts say of it: the check that an answer leaves nothing out.
+
+Facts come from definitions, calls and imports. A name may also be passed as a value, be the type of a variable, be in a
+macro, a string or a template, or in a file that is not read as code. An answer is complete if each line that has the
+name is accounted for. Does not belong here: what a call refers to (`call_targets`), answers (`answers`).
+"""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from qflow_dagster.knowledge import git_facts, lookups
+from qflow_dagster.knowledge.evidence import QuestionContext
+from qflow_dagster.knowledge.git_facts import Line
+from qflow_dagster.knowledge.lookups import SymbolLocation
+
+if TYPE_CHECKING:
+    from tree_sitter import Node, Tree
+
+# Names in more files than this say little, and take long to read.
+MAX_FILES = 60
+# Nodes of which a name declares something, instead of using it.
+_DECLARES = re.compile(
+    r"defin|declar|^preproc_def|_item$|_spec$|parameter|keyword_argument|assignment|^method$|^function$|^enumerator$|enum_variant|"
+    r"enum_constant|const_element|^pair$|field_definition|property_element"
+)
+
+_IMPORTS = re.compile(r"import|^use_declaration|using_directive|namespace_use|preproc_include|export_clause")
+# An import is not deeper around a name of it.
+MAX_DEPTH = 5
+
+
+class Occurrence(NamedTuple):
+    """A name in code, with its line; `declares`: there the name is given to something."""
+
+    name: str
+    line: int
+    declares: bool
+
+
+class Mentions(NamedTuple):
+    """The lines that have a name: uses and declarations in own code, and files that are not read as code.
+
+    `complete` is false if the name is in more lines or files than are looked at.
+    """
+
+    uses: list[Line]
+    declarations: list[Line]
+    unread: list[Line]
+    complete: bool
+
+
+def mentions(context: QuestionContext, name: str, known: Collection[tuple[str, int]] = ()) -> Mentions:
+    """Return the lines that have a name, but those at `known` places (path, line), code of the program before tests."""
+    rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, name)
+    complete = len(rows) < git_facts.MAX_LINES
+    code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in rows])
+    wanted: dict[str, list[Line]] = {}
+    for row in rows:
+        if row.path in code and (row.path, row.line) not in known:
+            wanted.setdefault(row.path, []).append(row)
+    paths = sorted(wanted, key=lambda path: code[path])
+    uses, declarations = [], []
+    word = re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
+    for path, content in context.texts(paths[:MAX_FILES]).items():
+        found: dict[int, bool] = {}
+        for occurrence in occurrences(path, content, word):
+            # A line that declares a name and uses it declares it.
+            found[occurrence.line] = found.get(occurrence.line, False) or occurrence.declares
+        for row in wanted[path]:
+            if row.line in found:
+                (declarations if found[row.line] else uses).append(row)
+    others = lookups.unread_paths(context.connection, context.snapshot, [row.path for row in rows])
+    unread = [row for row in rows if row.path in others]
+    return Mentions(uses, declarations, unread, complete and len(paths) <= MAX_FILES)
+
+
+def using(context: QuestionContext, names: Sequence[str], extension: str) -> list[Line]:
+    """Return the first line of each file of own code with an extension that uses one of the names."""
+    rows = git_facts.lines_with_any(context.objects(), context.snapshot.commit_oid, names) if names else []
+    code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in rows])
+    wanted = {row.path for row in rows if row.path in code and row.path.endswith(f".{extension}")}
+    words = re.compile(rf"(?<![\w$])(?:{'|'.join(map(re.escape, names))})(?![\w$])")
+    first: dict[str, int] = {}
+    for path, content in context.texts(sorted(wanted, key=lambda path: code[path])[:MAX_FILES]).items():
+        for found in occurrences(path, content, words):
+            if not found.declares:
+                first.setdefault(path, found.line)
+    if len(wanted) > MAX_FILES:
+        context.limit(f"{len(wanted) - MAX_FILES} more files that have the names were not looked at")
+    return [row for row in rows if first.get(row.path) == row.line]
+
+
+def occurrences(path: str, text: str, words: re.Pattern[str]) -> Iterator[Occurrence]:
+    """Yield the names that code uses or declares, each with its line: not what it says in prose."""
+    # The parsers take longer to import than most questions to answer.
+    from qflow_dagster.ingestion import languages
+    from qflow_dagster.ingestion.extraction.grammars import grammar
+
+    source = text.encode()
+    language = grammar(languages.detect(path, source[: languages.HEAD_BYTES]))
+    tree = language.parser.parse(source) if language else None
+    offset = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        for match in words.finditer(line):
+            start = offset + len(line[: match.start()].encode())
+            declares = _declares(tree, start, start + len(match[0].encode())) if tree else False
+            if declares is not None:
+                yield Occurrence(match[0], number, declares)
+        offset += len(line.encode()) + 1
+
+
+def _declares(tree: "Tree", start: int, end: int) -> bool | None:
+    """Return whether a name declares something where it stands; None in prose."""
+    node = tree.root_node.descendant_for_byte_range(start, end)
+    if node is None or "comment" in node.type:
+        return None
+    if "string" in node.type or "heredoc" in node.type:
+        # A name in a string may register it (`__all__`, routes, mocks); prose does not.
+        return None if re.search(rb"\s", (node.text or b"").strip()) else False
+    parent = node.parent
+    if _is_import(node):
+        return None
+    while parent is not None and parent.type in ("pointer_declarator", "init_declarator", "array_declarator"):
+        node, parent = parent, parent.parent
+    return parent is not None and bool(_DECLARES.search(parent.type)) and _is_declared(parent, node)
+
+
+_FIELDS = re.compile(
+    r"field|propert|variant|enumerator|enum_constant|enum_entry|const_element|assignment|class_parameter"
+)
+_BODIES = re.compile(r"^(?:function|method|constructor|lambda|closure|arrow|block|secondary_constructor)")
+
+
+def fields_of(context: QuestionContext, declared: SymbolLocation) -> list[SymbolLocation]:
+    """Return the fields, properties and values that the declaration of a type has, which are no symbols."""
+    from qflow_dagster.ingestion import languages
+    from qflow_dagster.ingestion.extraction.grammars import grammar
+
+    source = context.texts([declared.path]).get(declared.path, "").encode()
+    language = grammar(languages.detect(declared.path, source[: languages.HEAD_BYTES]))
+    if language is None:
+        return []
+    fields: list[SymbolLocation] = []
+    pending = [language.parser.parse(source).root_node]
+    while pending:
+        node = pending.pop()
+        first, last = node.start_point[0] + 1, node.end_point[0] + 1
+        if last < declared.line or first > declared.end_line:
+            continue
+        inside = first > declared.line or (declared.line <= first and last <= declared.end_line)
+        names = _names_of(node) if inside and _FIELDS.search(node.type) else []
+        for name in names:
+            text = " ".join(_text(node).split())[:200]
+            place = (declared.path, name.start_point[0] + 1, "field", f"{declared.name}.{_text(name)}", text)
+            fields.append(SymbolLocation(*place, last, declared.oid))
+        if not names and not (inside and _BODIES.match(node.type)):
+            pending += node.children[::-1]
+    return fields
+
+
+def _names_of(node: "Node") -> "list[Node]":
+    """Return the names that a node declares, out of the declarators around them."""
+    found = [
+        child for field in ("name", "declarator", "left") for child in node.children_by_field_name(field)
+    ]
+    names = []
+    for name in found:
+        while inner := name.child_by_field_name("declarator") or name.child_by_field_name("name"):
+            name = inner
+        if re.fullmatch(rb"[\w$#@]+", name.text or b""):
+            names.append(name)
+    return names
+
+
+def _text(node: "Node") -> str:
+    return (node.text or b"").decode("utf-8", "replace")
+
+
+def _is_import(node: "Node") -> bool:
+    """Return whether a name stands in an import, which the facts have."""
+    around = node
+    for _ in range(MAX_DEPTH):
+        if around is None or _IMPORTS.search(around.type):
+            return around is not None
+        around = around.parent  # pyright: ignore[reportAssignmentType]
+    return False
+
+
+def _is_declared(parent: "Node", node: "Node") -> bool:
+    return any(parent.child_by_field_name(field) == node for field in ("name", "declarator", "left", "key"))
+
+
+def at(rows: Sequence[Line]) -> list[str]:
+    """Return lines as text."""
+    return [f"{row.path}:{row.line}" for row in rows]

@@ -1,0 +1,58 @@
+"""Whether a name in a question is exactly that of something, so that the answer is of what was asked.
+
+People write names in other cases, and name members with a type that inherits them. Does not belong here: looking names
+up (`lookups`).
+"""
+
+from qflow_dagster.knowledge import lookups
+from qflow_dagster.knowledge.declarations import TYPES, Definition
+from qflow_dagster.knowledge.evidence import QuestionContext, UnansweredError
+from qflow_dagster.knowledge.inheritance import Inheritance
+from qflow_dagster.knowledge.lookups import SymbolLocation
+
+
+def exactly(context: QuestionContext) -> QuestionContext:
+    """Return the question on what its name means: a member that a type inherits; say if only a similar name exists.
+
+    Raises:
+        UnansweredError: The name is one of a member that its type does not have.
+    """
+    subject = context.subject
+    if not subject or context.file():
+        return context
+    symbols = lookups.symbols(context.connection, context.snapshot, subject)
+    if not symbols:
+        return context
+    asked = subject.rpartition(":")[2] if "/" in subject else subject
+    short = lookups.short_name(asked.replace("#", ".").replace("->", "."))
+    if all(lookups.short_name(symbol.name) != short for symbol in symbols):
+        context.limit(f"nothing has the name {short}; this is of {symbols[0].name} ({symbols[0].path})")
+        return context._replace(subject=lookups.short_name(symbols[0].name))
+    owner = lookups.short_name(asked.replace("#", ".").replace("->", ".").removesuffix(short).rstrip(".:"))
+    if not owner or any(owner in _parts(symbol.name.removesuffix(short)) for symbol in symbols):
+        return context
+    types = [s for s in lookups.symbols(context.connection, context.snapshot, owner) if s.kind in TYPES]
+    if not types:
+        if all(owner not in symbol.path for symbol in symbols):
+            context.limit(f"what {owner} is, is not known; this is of what has the name {short}")
+        return context
+    inherited = _inherited(context, types[0], short)
+    if inherited is None:
+        raise UnansweredError(
+            f"{owner} ({types[0].path}:{types[0].line}) defines no {short}, nor does a type of the repository that it "
+            f"inherits from; {symbols[0].name} is in {symbols[0].path}:{symbols[0].line}"
+        )
+    context.limit(f"{owner} has no {short} of its own; this is of {inherited.name}, which it inherits")
+    return context._replace(subject=f"{inherited.path}:{inherited.name}")
+
+
+def _parts(name: str) -> list[str]:
+    return name.replace("::", ".").split(".")
+
+
+def _inherited(context: QuestionContext, declared: SymbolLocation, short: str) -> Definition | None:
+    """Return the member that a type inherits from the nearest type; None if there is none."""
+    scopes = Inheritance(context.connection, context.snapshot)
+    place = scopes.declarations.at(declared.path, declared.line)
+    found = scopes.scopes.members([place], short) if place else []
+    return found[0] if found else None

@@ -1,0 +1,179 @@
+"""Answers on what uses a name or a file, and a change of it may break: calls, imports, other lines with the name.
+
+Belongs here: one function per kind of question. Does not belong here: resolving calls (`callers`), finding the other
+lines (`mentions`), tests (`coverage_answers`).
+"""
+
+import re
+from collections.abc import Collection, Sequence
+
+from qflow_dagster.knowledge import callers, code_answers, graph, lookups
+from qflow_dagster.knowledge.declarations import TYPES, Declarations
+from qflow_dagster.knowledge.evidence import (
+    MAX_ROWS,
+    Evidence,
+    QuestionContext,
+    count,
+    counted,
+    listed,
+)
+from qflow_dagster.knowledge.git_facts import Line
+from qflow_dagster.knowledge.mentions import Mentions, at, mentions, using
+
+# Files that export again what they import: packages of Python, index files, modules of Rust.
+EXPORTS = re.compile(r"(?:^|/)(?:__init__\.pyi?|index\.[cm]?[jt]sx?|mod\.rs|lib\.rs)$")
+# Languages where other files of a package or program use a file without importing it.
+_WITHOUT_IMPORTS = (
+    ".java",
+    ".kt",
+    ".kts",
+    ".scala",
+    ".groovy",
+    ".cs",
+    ".go",
+    ".swift",
+    ".rb",
+    ".php",
+    ".ex",
+    ".exs",
+)
+
+
+def used(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Name what calls and imports a name, and the other lines of code that have it."""
+    connection, snapshot, subject = context.connection, context.snapshot, context.subject
+    symbols = lookups.symbols(connection, snapshot, subject)
+    found = callers.callers(connection, snapshot, subject)
+    imports = lookups.imports_of(connection, snapshot, subject)
+    calls = any(each.certain or each.possible for each in found)
+    if not calls and not imports and not symbols:
+        if lookups.files(connection, snapshot, subject):
+            return dependents(context)
+        return code_answers.word(context)
+    parts, evidence = code_answers.callers_as_text(context, found)
+    if imports:
+        who = "" if parts else f"{subject} is "
+        parts.append(f"{who}imported by " + listed([f"{i.path}:{i.line}" for i in imports]))
+    evidence += [context.at(i.path, i.line, f"imports {subject} from {i.module}") for i in imports[:MAX_ROWS]]
+    if not calls and symbols:
+        symbol = context.definition()
+        parts.insert(0, f"{symbol.name} ({symbol.path}:{symbol.line}) is not called by name anywhere")
+        evidence.insert(0, context.at(symbol.path, symbol.line, symbol.signature or symbol.name))
+    others = beside_calls(context, {(i.path, i.line) for i in imports})
+    _add_others(parts, evidence, context, others.uses)
+    return "; ".join(parts), evidence
+
+
+def _add_others(
+    parts: list[str], evidence: list[Evidence], context: QuestionContext, rows: Sequence[Line]
+) -> None:
+    if rows:
+        has = "has" if len(rows) == 1 else "have"
+        parts.append(
+            f"{count(len(rows), 'more line')} {has} the name {context.short_name}: {listed(at(rows))}"
+        )
+        evidence += [context.at(row.path, row.line, row.text) for row in rows[: 3 * MAX_ROWS]]
+
+
+def beside_calls(context: QuestionContext, known: Collection[tuple[str, int]] = ()) -> Mentions:
+    """Return the lines that have the subject's name and are no calls; say what they may be, and which are not read."""
+    short = context.short_name
+    code_answers.say_homonyms(context)
+    calls = Declarations(context.connection, context.snapshot).calls({short})
+    found = mentions(context, short, {*known, *((call.path, call.line) for call in calls)})
+    say_what_is_unread(context, found)
+    return found
+
+
+def say_what_is_unread(context: QuestionContext, found: Mentions) -> None:
+    """Say which lines have a name in files that are not read as code, and whether there are too many lines."""
+    if found.unread:
+        context.limit(f"files that are not read as code have the name, too: {listed(at(found.unread))}")
+    if not found.complete:
+        context.limit("the name is in too many lines to look at each that is no call")
+
+
+def dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Name the files that import a file, and those that use what it defines without an import."""
+    if not context.file():
+        found = callers.callers(context.connection, context.snapshot, context.subject)
+        if any(each.certain or each.possible for each in found):
+            return used(context)
+    path = context.path()
+    rows = graph.dependents(context.connection, context.snapshot, path)
+    others = _using(context, path, {row.path for row in rows})
+    parts = []
+    if rows:
+        importing = listed([row.path for row in rows], rows[0].total)
+        parts.append(f"{counted(rows[0].total, 'file', 'import')} {path}: {importing}")
+    if others:
+        parts.append(_without_import(path, others))
+    evidence = [context.at(row.path, row.line, f"imports {path}") for row in rows[: 2 * MAX_ROWS]]
+    evidence += [context.at(row.path, row.line, row.text) for row in others[: 3 * MAX_ROWS]]
+    if not parts:
+        return f"no file of the repository imports {path}", [context.at(path, 1, path)]
+    return "; ".join(parts), evidence
+
+
+def _without_import(path: str, rows: Sequence[Line]) -> str:
+    verb = "uses" if len(rows) == 1 else "use"
+    return (
+        f"{count(len(rows), 'file')} {verb} what {path} defines, without an import of it: {listed(at(rows))}"
+    )
+
+
+def _using(context: QuestionContext, path: str, importing: Collection[str]) -> Sequence[Line]:
+    """Return the first line in each file that names what only this file defines, of languages that need no import."""
+    if not path.endswith(_WITHOUT_IMPORTS):
+        return []
+    connection, snapshot = context.connection, context.snapshot
+    defined = lookups.within(connection, snapshot, path)
+    short = {
+        lookups.short_name(symbol.name) for symbol in defined if symbol.kind in (*TYPES, "function", "module")
+    }
+    declarations = Declarations(connection, snapshot)
+    declarations.load_names(short)
+    unique = [
+        name
+        for name in sorted(short)
+        if all(d.path == path or d.holder != "module" for d in declarations.definitions(name))
+    ]
+    if len(unique) < len(short):
+        others = sorted(short - set(unique))
+        context.limit(
+            f"uses of {listed(others)} were not looked for, because other files define that name, too"
+        )
+    return [
+        row for row in using(context, unique, path.rpartition(".")[2]) if row.path not in {path, *importing}
+    ]
+
+
+def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """List what a change of a file or function may break: dependents, theirs, and the tests among them."""
+    connection, snapshot = context.connection, context.snapshot
+    path = context.path()
+    levels = graph.reached_from(connection, snapshot, path)
+    found = [] if context.file() else callers.callers(connection, snapshot, context.subject)
+    parts, evidence = code_answers.callers_as_text(context, found)
+    evidence.insert(0, context.at(path, 1, path))
+    if found:
+        imports = lookups.imports_of(connection, snapshot, context.subject)
+        _add_others(parts, evidence, context, beside_calls(context, {(i.path, i.line) for i in imports}).uses)
+    direct = [row for row in levels if row.depth == 1]
+    exporting = [row for row in direct if EXPORTS.search(row.path)]
+    if exporting:
+        parts.append(
+            f"it is public: {listed([f'{row.path}:{row.line}' for row in exporting])} exports from it"
+        )
+    tests = [row.path for row in levels if row.test]
+    if levels:
+        parts.append(
+            f"{counted(len(direct), 'file', 'import')} {path} ({listed([row.path for row in direct])}), "
+            f"{len(levels):,} directly or through others; {count(len(tests), 'test file')} among them"
+            + (f": {listed(tests)}" if tests else "")
+        )
+        evidence += [context.at(row.path, row.line, f"imports {row.target}") for row in levels[:MAX_ROWS]]
+    if not found and (others := _using(context, path, {row.path for row in direct})):
+        parts.append(_without_import(path, others))
+        evidence += [context.at(row.path, row.line, row.text) for row in others[: 3 * MAX_ROWS]]
+    return "; ".join(parts) or f"no file of the repository imports {path}", evidence
