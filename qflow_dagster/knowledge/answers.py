@@ -267,9 +267,8 @@ def _members(context: QuestionContext) -> tuple[str, list[Evidence]]:
         for member in members
     ]
     sentence = f"{heading} has {count(len(members), 'member')}: " + ", ".join(items)
-    return sentence, [
-        context.at(member.path, member.line, member.signature or member.name) for member in members
-    ]
+    evidence = [context.at(member.path, member.line, member.signature or member.name) for member in members]
+    return sentence, evidence if context.file() else [*evidence, context.at_definition()]
 
 
 def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:

@@ -251,7 +251,10 @@ class CallResolver:
         found = [
             d
             for d in self._named(call)
-            if d.kind == "method" or d.owner or (call.language in SCRIPTS and d.kind not in TYPES)
+            if d.kind == "method"
+            or d.owner
+            or (call.language in SCRIPTS and d.kind not in TYPES)
+            or _is_extension(d)
         ]
         found = [d for d in found if d.holder not in ("function", "method")]
         return Target(tuple(found), not found)
@@ -282,7 +285,7 @@ class CallResolver:
             inner = self.scopes.declared_types(call, parts[-1])
             inner = [declared for declared in inner if parts[length - 1] in declared.scopes]
             return _Place(tuple(inner)) if inner else None
-        if len(parts) > 1 or call.language == "Rust":
+        if len(parts) > 1 or call.language == "Rust" or written.endswith("Kt"):
             return self._qualified(call, written)
         return _Place() if is_type_name(written) else None
 
@@ -328,6 +331,13 @@ class CallResolver:
         types = self.scopes.declared_types(call, last)
         if types:
             return _Place(tuple(types))
+        if last.endswith("Kt") and call.language in family("Kotlin"):
+            # What a file of Kotlin declares at its top level is in a class with its name.
+            found = [
+                d.path for d in self._named(call) if d.language == "Kotlin" and is_module(d.path, last[:-2])
+            ]
+            if found:
+                return _Place(paths=tuple(dict.fromkeys(found)))
         if is_type_name(last):
             return _Place()
         if call.language == "Rust":

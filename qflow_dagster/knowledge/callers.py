@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.knowledge import lookups
 from qflow_dagster.knowledge.call_targets import CallResolver, Target
-from qflow_dagster.knowledge.declarations import Call, Declarations, Definition
+from qflow_dagster.knowledge.declarations import Call, Declarations, Definition, family
 from qflow_dagster.knowledge.lookups import SymbolLocation
 
 # A name may have many definitions; of the first, callers are distinguished.
@@ -27,6 +27,8 @@ class Callers(NamedTuple):
     symbol: SymbolLocation | None
     certain: list[Call]
     possible: list[Call]
+    # Calls of the name that are taken to be of what the repository does not define.
+    foreign: Sequence[Call] = ()
 
 
 def callers(connection: Connection, snapshot: Snapshot, subject: str) -> list[Callers]:
@@ -40,7 +42,13 @@ def callers(connection: Connection, snapshot: Snapshot, subject: str) -> list[Ca
     resolver = CallResolver(declarations)
     resolver.prepare(calls)
     targets = [(call, resolver.resolve(call)) for call in calls]
-    return [_callers(group, targets, resolver) for group in groups]
+    languages = {language for d in declarations.definitions(short) for language in family(d.language)}
+    foreign = [
+        call
+        for call, target in targets
+        if target.certain and not target.definitions and call.language in languages
+    ]
+    return [_callers(group, targets, resolver)._replace(foreign=foreign) for group in groups]
 
 
 def _callers(

@@ -104,6 +104,9 @@ def callers_as_text(
                 ]
         if several and not each.certain and not each.possible:
             parts.append(f"{name} is not called by name")
+    if found and (foreign := found[0].foreign):
+        places = [f"{call.path}:{call.line}" for call in foreign]
+        context.limit(f"calls of that name that are taken for those of other libraries: {listed(places)}")
     return parts, evidence
 
 

@@ -38,7 +38,11 @@ _NO_VARIABLES = frozenset({"get", "copy", "items", "update", "pop", "keys", "val
 def configuration(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """List the environment variables that the code reads, where, and with which default."""
     lines = git_facts.lines_matching(context.objects(), context.snapshot.commit_oid, _READS)
-    code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in lines])
+    paths = [row.path for row in lines]
+    code = lookups.code_paths(context.connection, context.snapshot, paths)
+    # Scripts of build tools.
+    unread = lookups.unread_paths(context.connection, context.snapshot, paths, own=True)
+    code |= {path: (False, False, path) for path in unread}
     variables: dict[str, tuple[str, git_facts.Line]] = {}
     for row in sorted((row for row in lines if row.path in code), key=lambda row: code[row.path]):
         for match in _NAME.finditer(row.text[:1_000]):
@@ -98,7 +102,7 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
             more = max(len(required) - MAX_PACKAGES, 0) + max(len(development) - MAX_PACKAGES, 0)
             parts.append(said + (f" and {more} more" if more else ""))
             evidence.append(context.at(path, 1, said))
-        elif "/" not in path and not wanted:
+        elif "/" not in path and not wanted and path not in unread:
             parts.append(f"{path}: nothing")
             evidence.append(context.at(path, 1, "requires nothing"))
     if unread:

@@ -135,7 +135,8 @@ class QuestionContext(NamedTuple):
         lines = {path: content.splitlines() for path, content in texts.items()}
         found = []
         for symbol in symbols:
-            name = re.compile(rf"\b{re.escape(symbol.name.rpartition('.')[2])}\b")
+            short = symbol.name.rpartition(".")[2].strip("`")
+            name = re.compile(rf"(?<!\w){re.escape(short)}(?!\w)")
             own = lines.get(symbol.path, ())[symbol.line - 1 : symbol.end_line]
             offset = next((number for number, line in enumerate(own) if name.search(line)), 0)
             found.append(symbol._replace(line=symbol.line + offset))

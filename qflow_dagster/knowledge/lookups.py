@@ -35,6 +35,27 @@ class SymbolLocation(NamedTuple):
     oid: str
 
 
+def places_of(connection: Connection, snapshot: Snapshot, name: str) -> set[tuple[str, int]]:
+    """Return the lines on which symbols of that name, without scopes, begin: (path, line)."""
+    query = text(f"""
+        SELECT f.path, s.start_line FROM symbols s JOIN files f ON f.blob_id = s.blob_id
+        WHERE {IN_SNAPSHOT} AND s.name = :name
+    """)
+    return {
+        (row.path, row.start_line) for row in connection.execute(query, {**snapshot.interval, "name": name})
+    }
+
+
+def read_with_errors(connection: Connection, snapshot: Snapshot, name: str) -> list[str]:
+    """Return the files with errors of syntax that have a symbol of that name in no scope: it may be in one."""
+    query = text(f"""
+        SELECT DISTINCT f.path FROM symbols s JOIN files f ON f.blob_id = s.blob_id JOIN blobs b ON b.id = f.blob_id
+        WHERE {IN_SNAPSHOT} AND s.name = :name AND s.qualified_name = s.name AND b.parse_error_count > 0
+          AND NOT f.vendored ORDER BY f.path LIMIT {MAX_ROWS}
+    """)
+    return list(connection.scalars(query, {**snapshot.interval, "name": name}))
+
+
 def files(connection: Connection, snapshot: Snapshot, name: str) -> list[str]:
     """Return the paths that equal `name`, else those that end with it, else those whose file stem it is."""
     query = text(f"""
@@ -266,12 +287,28 @@ def code_paths(
     return {row.path: (row.test, row.documentation, row.path) for row in rows}
 
 
-def unread_paths(connection: Connection, snapshot: Snapshot, paths: Sequence[str]) -> set[str]:
-    """Return those of `paths` that are no own code, nor documents: vendored, generated, or of no known syntax."""
+def languages_of(connection: Connection, snapshot: Snapshot, paths: Sequence[str]) -> dict[str, str]:
+    """Return the language of each of `paths`."""
+    query = text(f"""
+        SELECT f.path, b.language FROM files f JOIN blobs b ON b.id = f.blob_id
+        WHERE {IN_SNAPSHOT} AND f.path = ANY(:paths)
+    """)
+    rows = connection.execute(query, {**snapshot.interval, "paths": list(set(paths))})
+    return {row.path: row.language for row in rows}
+
+
+def unread_paths(
+    connection: Connection, snapshot: Snapshot, paths: Sequence[str], *, own: bool = False
+) -> set[str]:
+    """Return those of `paths` that are no own code, nor documents: vendored, generated, or of no known syntax.
+
+    `own`: of no known syntax alone.
+    """
+    foreign = "" if own else "OR f.vendored OR f.generated"
     query = text(f"""
         SELECT f.path FROM files f JOIN blobs b ON b.id = f.blob_id
         WHERE {IN_SNAPSHOT} AND f.path = ANY(:paths) AND NOT f.documentation
-          AND (NOT b.parsed OR f.vendored OR f.generated) AND b.language <> ALL(:documents)
+          AND (NOT b.parsed {foreign}) AND b.language <> ALL(:documents)
     """)
     parameters = {**snapshot.interval, "paths": list(set(paths)), "documents": sorted(DOCUMENTS)}
     return set(connection.scalars(query, parameters))

@@ -22,7 +22,7 @@ MAX_FILES = 60
 # Nodes of which a name declares something, instead of using it.
 _DECLARES = re.compile(
     r"defin|declar|^preproc_def|_item$|_spec$|parameter|keyword_argument|assignment|^method$|^function$|^enumerator$|enum_variant|"
-    r"enum_constant|const_element|^pair$|field_definition|property_element"
+    r"enum_constant|enum_entry|const_element|alias|^pair$|field_definition|property_element"
 )
 
 _IMPORTS = re.compile(r"import|^use_declaration|using_directive|namespace_use|preproc_include|export_clause")
@@ -62,16 +62,18 @@ def mentions(context: QuestionContext, name: str, known: Collection[tuple[str, i
     paths = sorted(wanted, key=lambda path: code[path])
     uses, declarations = [], []
     word = re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
+    symbols = lookups.places_of(context.connection, context.snapshot, name)
     for path, content in context.texts(paths[:MAX_FILES]).items():
         found: dict[int, bool] = {}
         for occurrence in occurrences(path, content, word):
             # A line that declares a name and uses it declares it.
             found[occurrence.line] = found.get(occurrence.line, False) or occurrence.declares
         for row in wanted[path]:
-            if row.line in found:
+            # What is a symbol is known already.
+            if row.line in found and (path, row.line) not in symbols:
                 (declarations if found[row.line] else uses).append(row)
     others = lookups.unread_paths(context.connection, context.snapshot, [row.path for row in rows])
-    unread = [row for row in rows if row.path in others]
+    unread = [row for row in rows if row.path in others and (row.path, row.line) not in known]
     return Mentions(uses, declarations, unread, complete and len(paths) <= MAX_FILES)
 
 
@@ -126,6 +128,8 @@ def _declares(tree: "Tree", start: int, end: int) -> bool | None:
     return parent is not None and bool(_DECLARES.search(parent.type)) and _is_declared(parent, node)
 
 
+# The fields of grammars in which names are.
+_NAMING = ("name", "declarator", "left", "key")
 _FIELDS = re.compile(
     r"field|propert|variant|enumerator|enum_constant|enum_entry|const_element|assignment|class_parameter"
 )
@@ -161,9 +165,9 @@ def fields_of(context: QuestionContext, declared: SymbolLocation) -> list[Symbol
 
 def _names_of(node: "Node") -> "list[Node]":
     """Return the names that a node declares, out of the declarators around them."""
-    found = [
-        child for field in ("name", "declarator", "left") for child in node.children_by_field_name(field)
-    ]
+    found = [child for field in _NAMING for child in node.children_by_field_name(field)]
+    inner = [child for child in node.children if child.type == "variable_declaration"] or [node]
+    found = found or [name for child in inner if (name := _first_identifier(child))]
     names = []
     for name in found:
         while inner := name.child_by_field_name("declarator") or name.child_by_field_name("name"):
@@ -188,7 +192,15 @@ def _is_import(node: "Node") -> bool:
 
 
 def _is_declared(parent: "Node", node: "Node") -> bool:
-    return any(parent.child_by_field_name(field) == node for field in ("name", "declarator", "left", "key"))
+    named = [child for field in _NAMING for child in parent.children_by_field_name(field)]
+    return node in named if named else node == _first_identifier(parent)
+
+
+def _first_identifier(node: "Node") -> "Node | None":
+    """Return the name of a declaration in a grammar that does not say which of its parts is the name."""
+    if any(node.field_name_for_child(index) for index in range(node.child_count)):
+        return None
+    return next((child for child in node.children if re.search(r"identifier$|^name$", child.type)), None)
 
 
 def at(rows: Sequence[Line]) -> list[str]:

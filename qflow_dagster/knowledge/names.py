@@ -6,7 +6,7 @@ up (`lookups`).
 
 from qflow_dagster.knowledge import lookups
 from qflow_dagster.knowledge.declarations import TYPES, Definition
-from qflow_dagster.knowledge.evidence import QuestionContext, UnansweredError
+from qflow_dagster.knowledge.evidence import QuestionContext, UnansweredError, listed
 from qflow_dagster.knowledge.inheritance import Inheritance
 from qflow_dagster.knowledge.lookups import SymbolLocation
 
@@ -29,6 +29,10 @@ def exactly(context: QuestionContext) -> QuestionContext:
         context.limit(f"nothing has the name {short}; this is of {symbols[0].name} ({symbols[0].path})")
         return context._replace(subject=lookups.short_name(symbols[0].name))
     owner = lookups.short_name(asked.replace("#", ".").replace("->", ".").removesuffix(short).rstrip(".:"))
+    if owner and (paths := lookups.read_with_errors(context.connection, context.snapshot, short)):
+        context.limit(
+            f"these have errors of syntax, and a {short} that may be one of {owner}, too: {listed(paths)}"
+        )
     if not owner or any(owner in _parts(symbol.name.removesuffix(short)) for symbol in symbols):
         return context
     types = [s for s in lookups.symbols(context.connection, context.snapshot, owner) if s.kind in TYPES]
@@ -36,7 +40,7 @@ def exactly(context: QuestionContext) -> QuestionContext:
         if all(owner not in symbol.path for symbol in symbols):
             context.limit(f"what {owner} is, is not known; this is of what has the name {short}")
         return context
-    inherited = _inherited(context, types[0], short)
+    inherited = next((found for declared in types if (found := _inherited(context, declared, short))), None)
     if inherited is None:
         raise UnansweredError(
             f"{owner} ({types[0].path}:{types[0].line}) defines no {short}, nor does a type of the repository that it "

@@ -284,10 +284,11 @@ PATTERNS = {
         r"(?:what are )?(?:all )?(?:the )?(?:methods|functions|members|classes|fields|attributes|symbols|variants|API|"
         rf"interface|content|everything) (?:of|in|on) {_S}",
         rf"what(?:'s| is) (?:in|inside) (?:the )?(?:class|struct|interface|trait|enum) {_S}",
-        rf"what {_IS} (?:defined|declared|contained) in {_S}",
+        rf"what {_IS} (?:(?:defined|declared|contained) in|on) {_S}",
     ],
     "subclasses": [
-        rf"(?:who|what|{_WHICH}) (?:inherits?(?: from)?|extends?|subclass(?:es)?|derives?(?: from)?|implements?) {_S}",
+        rf"(?:who|what|{_WHICH}) (?:inherits?(?: from)?|extends?|subclass(?:es)?|derives?(?: from)?|implements?|"
+        rf"embeds?|mix(?:es)? in) {_S}",
         r"(?:what are )?(?:the )?(?:subclasses|subtypes|children|descendants|implementations|"
         r"implementers|derived classes)"
         rf" of {_S}",

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from qflow_dagster.knowledge import callers, code_answers, graph, lookups
-from qflow_dagster.knowledge.declarations import TYPES, Declarations
+from qflow_dagster.knowledge.declarations import TYPES, Declarations, family
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -82,7 +82,12 @@ def beside_calls(context: QuestionContext, known: Collection[tuple[str, int]] = 
     calls = Declarations(context.connection, context.snapshot).calls({short})
     found = mentions(context, short, {*known, *((call.path, call.line) for call in calls)})
     say_what_is_unread(context, found)
-    return found
+    symbols = lookups.symbols(context.connection, context.snapshot, context.subject)
+    paths = [place.path for place in (*symbols, *found.uses)]
+    languages = lookups.languages_of(context.connection, context.snapshot, paths)
+    usable = {language for symbol in symbols for language in family(languages[symbol.path])}
+    # Code of other languages cannot use it.
+    return found._replace(uses=[row for row in found.uses if not usable or languages[row.path] in usable])
 
 
 def say_what_is_unread(context: QuestionContext, found: Mentions) -> None:
@@ -94,21 +99,23 @@ def say_what_is_unread(context: QuestionContext, found: Mentions) -> None:
 
 
 def dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """Name the files that import a file, and those that use what it defines without an import."""
-    if not context.file():
-        found = callers.callers(context.connection, context.snapshot, context.subject)
-        if any(each.certain or each.possible for each in found):
-            return used(context)
+    """Name the files that import a file, or use what it defines without an import; of a symbol, its uses first."""
     path = context.path()
     rows = graph.dependents(context.connection, context.snapshot, path)
-    others = _using(context, path, {row.path for row in rows})
-    parts = []
+    parts: list[str] = []
+    evidence: list[Evidence] = []
+    others: Sequence[Line] = []
+    if context.file():
+        others = _using(context, path, {row.path for row in rows})
+    else:
+        sentence, evidence = used(context)
+        parts.append(sentence)
     if rows:
         importing = listed([row.path for row in rows], rows[0].total)
         parts.append(f"{counted(rows[0].total, 'file', 'import')} {path}: {importing}")
     if others:
         parts.append(_without_import(path, others))
-    evidence = [context.at(row.path, row.line, f"imports {path}") for row in rows[: 2 * MAX_ROWS]]
+    evidence += [context.at(row.path, row.line, f"imports {path}") for row in rows[: 2 * MAX_ROWS]]
     evidence += [context.at(row.path, row.line, row.text) for row in others[: 3 * MAX_ROWS]]
     if not parts:
         return f"no file of the repository imports {path}", [context.at(path, 1, path)]

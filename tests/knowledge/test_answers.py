@@ -103,7 +103,7 @@ QUESTIONS = [
     ("Which functions or methods invoke warm?", "used", ["preheat"], [("shop/oven.py", 8)]),
     ("What are the methods of Loaf?", "members", ["__init__", "slices"], [("shop/bread.py", 14)]),
     ("What is Loaf?", "describe", ["A loaf with a crust that sings."], [("shop/bread.py", 8)]),
-    ("Why was preheat added?", "introduced", ["Add preheat", "Bob", "v1.0"], [("shop/oven.py", None)]),
+    ("Why was preheat added?", "introduced", ["Add preheat", "Bob", "v1.0"], [("shop/heat.py", None)]),
     ("Who wrote preheat?", "owner", ["Bob"], [("shop/oven.py", None)]),
     (
         "what does preheat call?",

@@ -54,7 +54,7 @@ QUESTIONS = [
         [("oven/oven.go", 14)],
         ["interfaces"],
     ),
-    ("which classes include Mixing?", "subclasses", [], [("lib/mix.rb", 5)], []),
+    ("which classes mix in Mixing?", "subclasses", [], [("lib/mix.rb", 5)], []),
     ("what are the dependencies?", "not known", ["setup.py", "pyproject.toml"], [], []),
 ]
 
@@ -154,7 +154,7 @@ def test_the_history_of_a_shallow_clone_is_said_not_to_be_complete(
 ) -> None:
     repository.commit({"dough.py": MOVED})
     repository.commit({"hands.py": MOVED.replace("knead", "clap")})
-    clone = GitRepository(tmp_path / "clone")
+    clone = GitRepository(tmp_path / "clone" / "project")
     clone.git("fetch", "-q", "--depth=1", f"file://{repository.path}", "main")
     clone.git("reset", "-q", "--hard", "FETCH_HEAD")
     ingested(clone)

@@ -341,6 +341,15 @@ FREE_WORDINGS: dict[str, dict[str, dict[str, str]]] = yaml.safe_load(
 NOT_UNDERSTOOD = {
     "If nobody calls write_chunk any more I'd like to know",
     "anything in io that's never called?",
+    "How many call sites of OrderBook would this touch?",
+    "Does flush_queue have any users besides the scheduler?",
+    "I'd like a list of everything that calls reserve_stock",
+    "Is reserve_stock dead or does something still call it?",
+    "What would catch a regression in flush_queue?",
+    "Since which version can I count on reserve_stock being there?",
+    "Did we drop LegacyBook in some release?",
+    "What can go wrong inside reserve_stock, exception-wise?",
+    "Do we have more than one implementation of PriceRule?",
 }
 
 
