@@ -32,7 +32,7 @@ _INHERITING = (
 
 def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name the types that inherit from a type, or implement an interface; apart those of which it is not certain."""
-    if context.meant and context.meant[0].kind not in TYPES:
+    if context.meant and context.meant[0].kind not in {*TYPES, "module"}:
         symbol = context.meant[0]
         where = f"{symbol.path}:{symbol.line}"
         raise UnansweredError(f"{symbol.name} ({where}) is a {symbol.kind}, no type that is understood")
@@ -125,7 +125,7 @@ def _embedding(context: QuestionContext, name: str) -> list[Line]:
     """Return the lines of Go that embed a type: they have nothing but its name."""
     rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, name)
     code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in rows])
-    embeds = re.compile(rf"\*?(?:\w+\.)?{re.escape(name)}(?:\[\w+\])?(?:\s*`.*`)?(?:\s*//.*)?$")
+    embeds = re.compile(rf"\*?(?:\w+\.)?{re.escape(name)}(?:\[\w+\])?(?:\s*`[^`]*`)?(?:\s*//.*)?$")
     return [row for row in rows if row.path in code and row.path.endswith(".go") and embeds.match(row.text)]
 
 
@@ -155,7 +155,7 @@ def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
 def _embedded(context: QuestionContext, symbol: SymbolLocation, where: str) -> tuple[str, list[Evidence]]:
     """Name what a type of Go embeds; which interfaces it implements, nothing declares."""
     lines = context.texts([symbol.path]).get(symbol.path, "").splitlines()[: symbol.end_line - 1]
-    embeds = re.compile(r"\*?((?:\w+\.)?[A-Za-z_]\w*)(?:\[\w+\])?(?:\s*`.*`)?(?:\s*//.*)?$")
+    embeds = re.compile(r"\*?((?:\w+\.)?[A-Za-z_]\w*)(?:\[\w+\])?(?:\s*`[^`]*`)?(?:\s*//.*)?$")
     rows = [
         (number, match[1])
         for number, line in enumerate(lines[symbol.line :], symbol.line + 1)

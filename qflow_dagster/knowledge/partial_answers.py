@@ -46,6 +46,8 @@ class Part(NamedTuple):
     fits: Callable[[SymbolLocation], bool]
     # Whether it is said of each name, or of the first.
     each: bool = False
+    # What stands before the name of which it is said, as a pattern.
+    before: str = ""
 
 
 def _is_type(symbol: SymbolLocation) -> bool:
@@ -115,8 +117,16 @@ PARTS = (
         "used",
         lambda symbol: True,
     ),
+    # "X's call to Y" is about where Y is called.
     Part(
-        re.compile(r"\bdelegat|\bcalls? to\b|\bcall to\b|\binvok", re.IGNORECASE),
+        re.compile(r"\bcalls? to\b", re.IGNORECASE),
+        "where is {} used",
+        "used",
+        _is_function,
+        before=r"calls? to (?:the )?`?",
+    ),
+    Part(
+        re.compile(r"\bdelegat|\binvok", re.IGNORECASE),
         "what does {} call",
         "calls",
         _is_function,
@@ -199,7 +209,12 @@ def answer(
     for part in PARTS:
         if not part.words.search(question):
             continue
-        fitting = [each for each in names if part.fits(each.symbol)]
+        fitting = [
+            each
+            for each in names
+            if part.fits(each.symbol)
+            and (not part.before or re.search(part.before + re.escape(each.name), question, re.IGNORECASE))
+        ]
         for each in fitting if part.each else fitting[:1]:
             subject = each.symbol.path if part.kind == "dependencies" else each.name
             try:

@@ -55,7 +55,7 @@ QUESTIONS = [
         ["interfaces"],
     ),
     ("which classes mix in Mixing?", "subclasses", [], [("lib/mix.rb", 5)], []),
-    ("what are the dependencies?", "not known", ["setup.py", "pyproject.toml"], [], []),
+    ("what are the dependencies?", "requirements", ["go.mod: nothing"], [], ["setup.py, pyproject.toml"]),
 ]
 
 
