@@ -155,11 +155,14 @@ def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
 def _embedded(context: QuestionContext, symbol: SymbolLocation, where: str) -> tuple[str, list[Evidence]]:
     """Name what a type of Go embeds; which interfaces it implements, nothing declares."""
     lines = context.texts([symbol.path]).get(symbol.path, "").splitlines()[: symbol.end_line - 1]
-    embeds = re.compile(r"\*?((?:\w+\.)?[A-Za-z_]\w*)(?:\[\w+\])?(?:\s*`[^`]*`)?(?:\s*//.*)?$")
     rows = [
         (number, match[1])
         for number, line in enumerate(lines[symbol.line :], symbol.line + 1)
-        if (match := embeds.match(line.strip()))
+        if (
+            match := re.match(
+                r"\*?((?:\w+\.)?[A-Za-z_]\w*)(?:\[\w+\])?(?:\s*`[^`]*`)?\s*(?://|$)", line.strip()
+            )
+        )
     ]
     context.limit("which interfaces it implements is not declared in Go, and was not looked at")
     said = (
