@@ -200,7 +200,11 @@ def _children(folder: Path) -> list[Path]:
 
 def _public(path: Path) -> bool:
     """Return whether it belongs to the system, and everybody may read it; what is a user's own, its settings name."""
-    status = path.lstat()
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        # It was removed since its folder was listed.
+        return False
     return status.st_uid == 0 and status.st_mode & 0o005 == 0o005 and path.name not in ("etc", "var")
 
 

@@ -67,7 +67,7 @@ rules:
     [
         ("severity: warning", "severity: awful", ":9:15", "severity"),
         ("confidence: 0.9", "confidence: 2", ":12:17", "less than or equal to 1"),
-        ("id: own/rule", "id: Own Rule", ":4:9", "pattern"),
+        ("id: own/rule", "id: Own Rule", ":4:9", "does not match ^[a-z0-9]"),
         ("{ast-grep: {rule: {pattern: foo($A)}}}", "{}", ":10:14", "exactly one of"),
         ("    source: us\n", "", ":4:5", "source"),
         ("    source: us\n", "    source: us\n    colour: red\n", ":14:13", "colour"),

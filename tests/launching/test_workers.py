@@ -25,7 +25,7 @@ from sqlalchemy import URL, insert
 from benchmarks import brokers
 from qflow_dagster.cli.dagster_configuration import MAX_PROCESSES
 from qflow_dagster.cli.session import dagster_environment
-from qflow_dagster.database import engine
+from qflow_dagster.database import engine, ready_engine
 from qflow_dagster.ingestion.repositories import register
 from qflow_dagster.ingestion.tables import repositories
 from qflow_dagster.jobs.run_tags import QUEUE
@@ -76,7 +76,7 @@ def home(request: pytest.FixtureRequest, database: URL, monkeypatch: pytest.Monk
     monkeypatch.setenv("QFLOW_DATABASE_URL", database.render_as_string(hide_password=False))
     if request.param != "postgresql":
         monkeypatch.setenv("QFLOW_WORKERS_BROKER", request.getfixturevalue(request.param).address)
-    for cached in (settings, engine):
+    for cached in (settings, engine, ready_engine):
         cached.cache_clear()
     for name, value in dagster_environment().items():
         monkeypatch.setenv(name, value)
@@ -84,7 +84,7 @@ def home(request: pytest.FixtureRequest, database: URL, monkeypatch: pytest.Monk
     broker.install()
     yield folder
     engine().dispose()
-    for cached in (settings, engine):
+    for cached in (settings, engine, ready_engine):
         cached.cache_clear()
     databases.drop(database.set(database=f"{database.database}_dagster"))
     shutil.rmtree(folder, ignore_errors=True)
