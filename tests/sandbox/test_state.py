@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -123,6 +124,29 @@ def test_what_in_opt_is_not_for_everybody_is_not_there(kind: str, python: Run) -
         assert seen(python, private) == "FileNotFoundError\n"
     finally:
         private.rmdir()
+
+
+def test_folders_that_come_and_go_meanwhile_are_shown_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view, "PACKAGES", (tmp_path,))
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            for number in range(20):
+                (tmp_path / str(number)).mkdir()
+            for number in range(20):
+                (tmp_path / str(number)).rmdir()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(30):
+            view.view()
+    finally:
+        ended.set()
+        thread.join()
 
 
 def test_what_deep_in_a_folder_of_the_system_is_ours_alone_is_not_there(
