@@ -169,8 +169,13 @@ def report_push(connection: Connection, addresses: Iterable[str]) -> list[str]:
         connection.execute(
             update(repositories).where(repositories.c.id.in_(found)).values(pushed_at=func.clock_timestamp())
         )
-        connection.execute(select(func.pg_notify(Channel.COMMITS, "")))
+        have_commits_looked_for(connection)
     return sorted(found.values())
+
+
+def have_commits_looked_for(connection: Connection) -> None:
+    """Have the sensor on commits tick as soon as the transaction is committed."""
+    connection.execute(select(func.pg_notify(Channel.COMMITS, "")))
 
 
 def find(connection: Connection, name: str) -> Repository:

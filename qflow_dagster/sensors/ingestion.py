@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from qflow_dagster.assets.partitions import REPOSITORIES, repositories
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import queries, remotes
+from qflow_dagster.ingestion.repositories import have_commits_looked_for
 from qflow_dagster.jobs.ingestion import complete_histories, run_repository
 from qflow_dagster.metrics import past
 from qflow_dagster.registry import Channel, Queue
@@ -19,7 +20,7 @@ from qflow_dagster.safety.display import visible_line
 from qflow_dagster.sensors.drains import IN_FLIGHT, drain_sensor
 from qflow_dagster.sensors.wakes import woken_by
 
-# Maximum runs requested per tick, which must stay short; the next tick follows when a run ends.
+# Maximum runs requested per tick, which must stay short; the next one follows at once.
 MAX_REQUESTS = 10
 # Runs that wait or are in progress at a time: all workers of many machines have work, and a tick can read them.
 MAX_IN_FLIGHT = 100
@@ -100,6 +101,11 @@ def repository_commits(context: dg.SensorEvaluationContext, database: Database) 
     for name, error in unreadable.items():
         context.log.warning("%s: %s", name, visible_line(error))
     requests, state = decide(observed, state, in_flight, time.time())
+    read = len(observed) + len(unreadable)
+    if requests and (len(requests) == MAX_REQUESTS or read < len(registered)):
+        # There may be more to request.
+        with database.engine().begin() as connection:
+            have_commits_looked_for(connection)
 
     known = set(context.instance.get_dynamic_partitions(REPOSITORIES))
     # A partition with a run in progress stays, because that run could not store its result otherwise.

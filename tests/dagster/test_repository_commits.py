@@ -1,8 +1,19 @@
-"""Which repositories the commit sensor runs: a pure decision, so every case is a table row."""
+"""Which repositories the commit sensor runs: a pure decision, so nearly every case is a table row."""
 
+from pathlib import Path
+from typing import cast
+
+import dagster as dg
+import psycopg
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg import sql
+from sqlalchemy import Engine
 
+from qflow_dagster.definitions import build_definitions
+from qflow_dagster.ingestion.repositories import register
+from qflow_dagster.registry import Channel
+from qflow_dagster.resources.database import Database
 from qflow_dagster.sensors.ingestion import (
     MAX_ATTEMPTS_PER_HEAD,
     MAX_IN_FLIGHT,
@@ -10,7 +21,9 @@ from qflow_dagster.sensors.ingestion import (
     RETRY_SECONDS,
     Observed,
     decide,
+    repository_commits,
 )
+from tests.ingestion.conftest import GitRepository
 
 NEW = Observed("flask", head="b", ingested="a")
 
@@ -88,3 +101,31 @@ def test_a_run_key_never_repeats_whatever_heads_and_failures_come(
             seen.add(key)
             if succeeds:
                 ingested[requested] = head
+
+
+def test_a_tick_that_leaves_repositories_out_has_the_next_one_follow(engine: Engine, tmp_path: Path) -> None:
+    for number in range(MAX_REQUESTS + 1):
+        repository = GitRepository(tmp_path / f"r{number}")
+        repository.git("commit", "--quiet", "--allow-empty", "--message", "first")
+        with engine.begin() as connection:
+            register(connection, str(repository.path))
+    url = engine.url.render_as_string(hide_password=False)
+    definitions = build_definitions(resources={"database": Database(url=url)})
+    address = url.replace("+psycopg", "")
+    with psycopg.connect(address, autocommit=True) as listening, dg.DagsterInstance.ephemeral() as instance:
+        listening.execute(sql.SQL("LISTEN {}").format(sql.Identifier(Channel.COMMITS)))
+        cursor, requested, ticks, woken = None, [], 0, True
+        while woken:
+            ticks += 1
+            with dg.build_sensor_context(
+                instance=instance,
+                definitions=definitions,
+                cursor=cursor,
+                resources={"database": Database(url=url)},
+            ) as context:
+                result = cast("dg.SensorResult", repository_commits(context))
+            requested += [request.partition_key for request in result.run_requests or ()]
+            cursor = result.cursor
+            woken = bool(list(listening.notifies(timeout=0.2)))
+    assert ticks > 1
+    assert len(set(requested)) == len(requested) == MAX_REQUESTS + 1
