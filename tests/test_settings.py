@@ -27,6 +27,10 @@ def test_a_nested_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPa
         ("QFLOW_INGESTION_PROCESSES", "0", "greater than or equal to 1"),
         ("QFLOW_INGESTION_PROCESSES", "many", "valid integer"),
         ("QFLOW_INBOX_PORT", "70000", "less than or equal to 65535"),
+        # Others would be kept out of these.
+        ("QFLOW_HOME", "/", "name a folder of its own"),
+        ("QFLOW_HOME", "/usr/..", "name a folder of its own"),
+        ("QFLOW_HOME", "/tmp", "name a folder of its own"),
         ("QFLOW_DAGSTER_PORT", "3000", "set QFLOW_INBOX_PORT instead"),
         ("QFLOW_DAGSTER_HOST", "0.0.0.0", "set QFLOW_INBOX_HOST instead"),
     ],
@@ -99,3 +103,8 @@ def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QFLOW_DATABASE_URL", "postgresql://ada:planted-secret@example.org/q")
     assert "planted-secret" not in repr(settings())
     assert "planted-secret" not in str(settings().model_dump())
+
+
+def test_an_empty_home_is_the_default_not_the_current_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QFLOW_HOME", "")
+    assert settings().home.name == ".qflow"

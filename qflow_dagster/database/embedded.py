@@ -357,16 +357,19 @@ def _binaries() -> Path:
     installed = Path(spec.origin).parent / "pginstall18"
     if os.geteuid() != 0 or _enterable(installed / "bin"):
         return installed / "bin"
-    copy = ROOT_BASE / f"postgresql-{hashlib.sha256(str(installed).encode()).hexdigest()[:12]}"
+    copy = ROOT_BASE / f"server-{hashlib.sha256(str(installed).encode()).hexdigest()[:12]}"
     if not copy.exists():
         ROOT_BASE.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=f"{copy.name}.new-", dir=ROOT_BASE))
-        shutil.copytree(installed, new, symlinks=True, dirs_exist_ok=True)
+        # The programs look for their libraries beside the package.
+        for part in (installed, installed.parent.with_name(f"{installed.parent.name}.libs")):
+            if part.exists():
+                shutil.copytree(part, new / part.relative_to(installed.parents[1]), symlinks=True)
         for path in (new, *new.rglob("*")):
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode | stat.S_IRGRP | stat.S_IROTH | _search_bits(path))
         new.rename(copy)
-    return copy / "bin"
+    return copy / installed.relative_to(installed.parents[1]) / "bin"
 
 
 def _search_bits(path: Path) -> int:

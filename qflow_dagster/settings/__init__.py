@@ -5,12 +5,14 @@ Does not belong here: reading the environment anywhere else.
 """
 
 import os
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import get_origin
+from typing import Any, get_origin
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import from_json
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
@@ -74,6 +76,24 @@ class Settings(BaseSettings):
     agents: AgentsSettings = AgentsSettings()
     execution: ExecutionSettings = ExecutionSettings()
     evolution: EvolutionSettings = EvolutionSettings()
+
+    @field_validator("home", mode="before")
+    @classmethod
+    def _home_is_named(cls, value: Any) -> Any:
+        """Take an empty variable for one that is not set: it would name the current folder."""
+        return cls.model_fields["home"].default if value == "" else value
+
+    @field_validator("home")
+    @classmethod
+    def _home_is_no_folder_of_others(cls, value: Path) -> Path:
+        """Refuse a folder that others use: they are kept out of this one."""
+        folder, mode = value.resolve(), 0
+        with suppress(OSError):
+            mode = folder.stat().st_mode
+        # A folder around those of users, or one where everybody may make files, as /tmp.
+        if folder in Path("~").expanduser().parents or mode & stat.S_ISVTX:
+            raise ValueError("others use this folder, and would be kept out; name a folder of its own")
+        return value
 
     @property
     def page_file(self) -> Path:
