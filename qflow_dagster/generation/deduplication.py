@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from qflow_dagster.generation.function_names import Function, decorators_known
-from qflow_dagster.generation.interfaces import interface
+from qflow_dagster.generation.interfaces import interface, written
 from qflow_dagster.generation.python_lines import above, lines_of, moved
 from qflow_dagster.generation.regions import Region, free_name, functions, suites_of
 
@@ -91,14 +91,7 @@ def _extracted(text: str, body: Sequence[str], copies: Sequence[_Copy]) -> Itera
         lines, first = lines_of(text), apart[0]
         found = interface(*first)
         assert found is not None  # noqa: S101  (it is the same as that of the group)
-        parameters, results, exits = found
-        call = f"{free_name(text, first.function.name, first.region)}({', '.join(parameters)})"
-        helper = [f"def {call}:\n", *body]
-        if exits:
-            call = f"return {call}"
-        elif results:
-            call = f"{', '.join(results)} = {call}"
-            helper.append(f"    return {', '.join(results)}\n")
+        helper, call = written(found, free_name(text, first.function.name, first.region), body)
         for copy in reversed(apart):
             region = copy.region
             indent = lines[region.first - 1][: region.statements[0].col_offset]

@@ -9,7 +9,7 @@ import ast
 from collections.abc import Sequence
 
 from qflow_dagster.generation.function_names import Function
-from qflow_dagster.generation.interfaces import interface
+from qflow_dagster.generation.interfaces import interface, written
 from qflow_dagster.generation.python_lines import above, lines_of, moved
 from qflow_dagster.generation.regions import Region, regions
 
@@ -25,14 +25,7 @@ def extract(
     found = _extractable(lines, function, owner, region)
     if found is None:
         return None
-    (parameters, results, exits), body = found
-    call = f"{name}({', '.join(parameters)})"
-    helper = [f"def {call}:\n", *body]
-    if exits:
-        call = f"return {call}"
-    elif results:
-        call = f"{', '.join(results)} = {call}"
-        helper.append(f"    return {', '.join(results)}\n")
+    helper, call = written(found[0], name, found[1])
     for other in sorted(
         [region, *_twins(lines, function, owner, region)], reverse=True, key=lambda r: r.first
     ):

@@ -117,6 +117,21 @@ def interface(
     return sorted(needed), results, exits
 
 
+def written(
+    found: tuple[list[str], list[str], bool], name: str, body: Sequence[str]
+) -> tuple[list[str], str]:
+    """Return the lines of a function with an interface and a body, and the statement that calls it."""
+    parameters, results, exits = found
+    call = f"{name}({', '.join(parameters)})"
+    helper = [f"def {call}:\n", *body]
+    if exits:
+        call = f"return {call}"
+    elif results:
+        call = f"{', '.join(results)} = {call}"
+        helper.append(f"    return {', '.join(results)}\n")
+    return helper, call
+
+
 def _is_object(node: ast.AST, names: Set[str]) -> bool:
     """Return whether a statement gives one of some names to a new object, which may do something when it ends."""
     value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
