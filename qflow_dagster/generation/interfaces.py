@@ -1,4 +1,4 @@
-"""What a part of a Python function reads and returns, or that it cannot be a function of its own. Pure functions.
+"""Parameters and results of a part of a Python function, or that it cannot be a function of its own. Pure functions.
 
 What it reads becomes parameters, what it assigns and is read later is returned. It is refused where any of this is
 uncertain: a name that may be unbound, a closure, an assignment within a `try` that is read outside, `yield`, `await`,

@@ -50,7 +50,7 @@ class Limits(NamedTuple):
 
 
 class Reading(NamedTuple, Generic[Kept]):
-    """What workers need besides the blobs: git's objects, limits, and a function that keeps something of the facts."""
+    """The context of workers: git's objects, limits, and a function that keeps something of the facts of a blob."""
 
     objects: Path
     limits: Limits

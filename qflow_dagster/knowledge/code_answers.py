@@ -70,7 +70,7 @@ def say_cut(context: QuestionContext, rows: Sequence[git_facts.Line]) -> None:
 
 
 def say_homonyms(context: QuestionContext) -> None:
-    """Say that a name has more definitions than those whose calls are told apart."""
+    """Say that a name has more definitions than those whose calls are distinguished."""
     groups = callers.same(lookups.symbols(context.connection, context.snapshot, context.subject))
     if len(groups) > callers.MAX_DEFINITIONS:
         others = [f"{symbol.path}:{symbol.line}" for symbol, *_ in groups[callers.MAX_DEFINITIONS :]]

@@ -1,4 +1,4 @@
-"""Whether a name in a question is exactly that of something, so that the answer is of what was asked.
+"""Exact names: a name in a question must be that of something, so that the answer is of what was asked.
 
 People write names in other cases, and name members with a type that inherits them. Does not belong here: looking names
 up (`lookups`).

@@ -1,4 +1,4 @@
-"""What a condition on the position of a text can be meant to ask, in languages where -1 is true and 0 is not."""
+"""The meaning of a condition on the position of a text, in languages where -1 is true and 0 is not."""
 
 import re
 
