@@ -153,6 +153,8 @@ SELECT s.id, s.domain, s.input_type, s.output_type, s.complexity, s.tried
 FROM workflows w JOIN assignments s ON s.id = w.id
 WHERE w.type = '{TYPE}' AND w.status = 'queued' AND w.remaining_dependencies = 0
   AND w.available_at <= clock_timestamp()
+  -- One that was abandoned since the statement before is left to the next routing, which records that first.
+  AND s.agent IS NULL
 ORDER BY w.priority DESC, w.id LIMIT :limit FOR UPDATE OF w SKIP LOCKED
 """)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, event, text
 
 from qflow_dagster.agents import agent_program, assignments, coordination
 from qflow_dagster.agents.coordination import Requirement
@@ -137,6 +137,44 @@ def test_the_result_of_a_program_outlives_an_absence_of_the_database(
     with engine.connect() as connection:
         shown = assignments.show(connection, id_)
     assert (shown["result"], shown["attempt"]) == (7, 1)
+
+
+def test_an_agent_lost_in_the_middle_of_a_routing_is_on_record_before_another_gets_its_work(
+    engine: Engine,
+) -> None:
+    with engine.begin() as connection:
+        for name in ("lost", "next"):
+            coordination.register(
+                connection,
+                coordination.Capability(
+                    name=name, domains=("refactoring",), output_types=("patch",), complexity="complex"
+                ),
+            )
+        wanted = Requirement("refactoring", "code", "patch", "simple")
+        assignments.create(connection, {}, wanted, requested_by="test")
+        assignments.route(connection)
+    with engine.begin() as connection:
+        agent = connection.scalar(text("SELECT agent FROM assignments"))
+        assert agent
+        assert assignments.claim_assigned(connection, agent)
+
+    def expire(_connection: Connection, _cursor: object, statement: str, *_others: object) -> None:
+        if "abandoned" in statement:
+            with engine.begin() as other:
+                other.execute(text("UPDATE workflows SET lease_expires_at = now() - interval '1 s'"))
+                reclaim_expired(other)
+                other.execute(text("UPDATE workflows SET available_at = now()"))
+
+    event.listen(engine, "after_cursor_execute", expire)
+    with engine.begin() as connection:
+        assert assignments.route(connection) == 0
+    event.remove(engine, "after_cursor_execute", expire)
+    with engine.begin() as connection:
+        assert assignments.route(connection) == 1
+        assert connection.execute(text("SELECT agent, feedback FROM outcomes")).all() == [
+            (agent, "stopped reporting")
+        ]
+        assert connection.scalar(text("SELECT agent FROM assignments")) != agent
 
 
 def test_a_slow_agent_loses_its_lease_and_is_fenced(engine: Engine) -> None:
