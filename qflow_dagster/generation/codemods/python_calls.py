@@ -1,5 +1,7 @@
 """Codemods of Python that repair a call: its name, or how an argument is passed."""
 
+import re
+
 from qflow_dagster.evolution.analysis.nodes import named_children, span_of
 from qflow_dagster.evolution.matchers import Edit, Match
 from qflow_dagster.generation.codemods.python import mutable_default
@@ -7,6 +9,7 @@ from qflow_dagster.generation.fixes import EditsOf
 from qflow_dagster.generation.preconditions.file import File
 from qflow_dagster.generation.preconditions.python_syntax import called, node_of
 
+_BOUND = re.compile(r"\s*(<|>=)\s*[1-9][0-9_]*")
 _METHODS = {"lstrip": "removeprefix", "rstrip": "removesuffix"}
 
 
@@ -28,12 +31,16 @@ def flags_by_name(file: File, match: Match) -> list[Edit] | str | None:
 def whole_span(file: File, match: Match) -> list[Edit] | str | None:
     """Write ``int((now - then).total_seconds())`` for ``(now - then).seconds``."""
     node = node_of(file, match, "attribute")
-    arguments = node.parent() if node is not None else None
-    call = arguments.parent() if arguments is not None and arguments.kind() == "argument_list" else None
+    around = node.parent() if node is not None else None
+    call = around.parent() if around is not None and around.kind() == "argument_list" else None
     name = match.end - len("seconds")
-    # A number of whole seconds, as before.
-    if call is not None and called(call) in ("int", "float") and len(named_children(arguments or call)) == 1:
+    whole = call is not None and called(call) in ("int", "float") and len(named_children(around or call)) == 1
+    # Of a bound such as `< 3600`, a fraction of a second changes nothing.
+    compared = around is not None and around.kind() == "comparison_operator"
+    rest = file.text[match.end : span_of(around)[1]] if around is not None else ""
+    if whole or (compared and _BOUND.fullmatch(rest)):
         return [Edit(name, match.end, "total_seconds()")]
+    # A number of whole seconds, as before.
     return [Edit(match.start, match.start, "int("), Edit(name, match.end, "total_seconds())")]
 
 
