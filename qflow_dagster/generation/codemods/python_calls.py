@@ -37,8 +37,8 @@ def whole_span(file: File, match: Match) -> list[Edit] | str | None:
     whole = call is not None and called(call) in ("int", "float") and len(named_children(around or call)) == 1
     # Of a bound such as `< 3600`, a fraction of a second changes nothing.
     compared = around is not None and around.kind() == "comparison_operator"
-    rest = file.text[match.end : span_of(around)[1]] if around is not None else ""
-    if whole or (compared and _BOUND.fullmatch(rest)):
+    start, end = span_of(around) if around is not None else (0, 0)
+    if whole or (compared and start == match.start and _BOUND.fullmatch(file.text[match.end : end])):
         return [Edit(name, match.end, "total_seconds()")]
     # A number of whole seconds, as before.
     return [Edit(match.start, match.start, "int("), Edit(name, match.end, "total_seconds())")]
