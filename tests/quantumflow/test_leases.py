@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import URL, Engine, make_url, text
@@ -13,12 +14,13 @@ from qflow_dagster.processes import host_name
 from qflow_dagster.quantumflow import leases
 from tests import forks
 
-SHORT = {"LEASE": 1.5, "RENEWAL": 0.3, "STANDBY": 0.1}
+# A machine with much else to do may stop a process for a second.
+SHORT = {"LEASE": 3.0, "RENEWAL": 0.3, "STANDBY": 0.1}
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let leases last a second instead of twenty."""
+    """Let leases last three seconds instead of twenty."""
     for name, value in SHORT.items():
         monkeypatch.setattr(leases, name, value)
 
@@ -28,13 +30,12 @@ def remaining(engine: Engine, name: str) -> float | None:
         return next((lease.remaining for lease in leases.by_name(connection, name)), None)
 
 
-def wait_until(condition: object, seconds: float) -> float:
-    """Wait until a function returns something true; return the seconds that took."""
-    started = time.monotonic()
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() - started < seconds
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until a function returns true."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
         time.sleep(0.05)
-    return time.monotonic() - started
 
 
 def stay(url: str, name: str, exclusive: bool) -> None:
@@ -59,21 +60,22 @@ def test_a_lease_is_kept_while_its_process_lives_and_runs_out_when_it_is_killed(
     engine: Engine, address: str
 ) -> None:
     process = forks.start(stay, address, "run 1", False)
-    wait_until(lambda: remaining(engine, "run 1") is not None, 20)
-    time.sleep(2 * SHORT["LEASE"])
+    wait_until(lambda: remaining(engine, "run 1") is not None)
+    time.sleep(1.5 * SHORT["LEASE"])
     assert (remaining(engine, "run 1") or 0) > 0
     forks.kill_session(process)
-    assert wait_until(lambda: (remaining(engine, "run 1") or 1) <= 0, 20) <= SHORT["LEASE"] + 0.5
+    assert (remaining(engine, "run 1") or 0) <= SHORT["LEASE"]
+    wait_until(lambda: (remaining(engine, "run 1") or 1) <= 0)
 
 
 def test_a_lease_is_kept_on_after_the_database_was_away_for_longer(engine: Engine) -> None:
     with leases.kept(engine, "run 1"):
         with engine.begin() as connection:
             connection.execute(text("ALTER TABLE leases RENAME TO away"))
-        time.sleep(2 * SHORT["LEASE"])
+        time.sleep(1.5 * SHORT["LEASE"])
         with engine.begin() as connection:
             connection.execute(text("ALTER TABLE away RENAME TO leases"))
-        wait_until(lambda: (remaining(engine, "run 1") or 0) > 0, SHORT["LEASE"])
+        wait_until(lambda: (remaining(engine, "run 1") or 0) > 0)
     assert remaining(engine, "run 1") is None
 
 
@@ -90,7 +92,7 @@ def test_there_is_one_holder_and_the_next_takes_over_from_one_that_was_killed(
     engine: Engine, address: str
 ) -> None:
     first = forks.start(stay, address, "daemon", True)
-    wait_until(lambda: remaining(engine, "daemon") is not None, 20)
+    wait_until(lambda: remaining(engine, "daemon") is not None)
     waited: list[leases.ProcessLease] = []
     taken = threading.Event()
 
@@ -100,10 +102,10 @@ def test_there_is_one_holder_and_the_next_takes_over_from_one_that_was_killed(
 
     thread = threading.Thread(target=second)
     thread.start()
-    assert not taken.wait(2 * SHORT["LEASE"])
+    assert not taken.wait(1.5 * SHORT["LEASE"])
     assert [(lease.host, lease.holder.split()[1]) for lease in waited] == [(host_name(), str(first.pid))]
     forks.kill_session(first)
-    assert taken.wait(SHORT["LEASE"] + 2)
+    assert taken.wait(30)
     thread.join()
     # Who ends in order leaves nothing to wait for.
     assert remaining(engine, "daemon") is None
@@ -111,12 +113,12 @@ def test_there_is_one_holder_and_the_next_takes_over_from_one_that_was_killed(
 
 def test_a_holder_that_was_suspended_hears_that_another_took_its_place(engine: Engine, address: str) -> None:
     first = forks.start(stay, address, "daemon", True)
-    wait_until(lambda: remaining(engine, "daemon") is not None, 20)
+    wait_until(lambda: remaining(engine, "daemon") is not None)
     assert first.pid is not None
     os.kill(first.pid, signal.SIGSTOP)
     with leases.hold(engine, "daemon", on_wait=lambda _: None, on_loss=lambda: None):
         os.kill(first.pid, signal.SIGCONT)
-        first.join(20)
+        first.join(30)
         assert first.exitcode == 3
 
 
