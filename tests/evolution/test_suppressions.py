@@ -174,4 +174,5 @@ def test_a_file_full_of_comments_takes_no_long_time(comment: str) -> None:
         source = matchers.Source(text, "a.py")
         started = time.process_time()
         assert source.suppressions.covers(RULES["python/shell-true"], 1, 1) is True
-        assert time.process_time() - started < 2
+        # Each of the comments looked at for all of the text would take twenty.
+        assert time.process_time() - started < 6

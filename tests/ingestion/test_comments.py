@@ -45,11 +45,14 @@ def test_marks_that_are_not_closed_are_read_in_linear_time(language: str) -> Non
     comments.comment_spans(b"", language)
     for mark in [*marks, "\\", "<<A", "[==[", "<script>", "# a\n"]:
         for unit in (mark, f"\\{mark}"):
-            started = time.process_time()
-            spans = comments.comment_spans((unit * 8_000).encode()[:8_000], language)
-            # A quadratic scanner needs a third of a second.
-            assert time.process_time() - started < 0.15, unit
-            assert spans == sorted(spans)
+            took = []
+            # A quadratic scanner needs a third of a second, each time.
+            while not took or (min(took) > 0.15 and len(took) < 3):
+                started = time.process_time()
+                spans = comments.comment_spans((unit * 8_000).encode()[:8_000], language)
+                took.append(time.process_time() - started)
+                assert spans == sorted(spans)
+            assert min(took) < 0.15, unit
 
 
 def test_lines_of_old_macintoshes() -> None:

@@ -47,9 +47,10 @@ def test_json_from_outside_is_read_as_what_can_be_stored(printed: str | bytes, v
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":['], ids=["array", "object", "both"])
 def test_json_of_any_depth_is_read_in_time_in_proportion(opening: str) -> None:
     closing = "".join({"[": "]", "{": "}"}.get(mark, "") for mark in reversed(opening))
-    started = time.perf_counter()
+    started = time.process_time()
     value = read_json(f'{{"deep": {opening * 100_000}1{closing * 100_000}, "beside": "[[[["}}')
-    assert time.perf_counter() - started < 2
+    # In proportion it takes a fraction of a second, else minutes.
+    assert time.process_time() - started < 10
     assert value["beside"] == "[[[["
     depth, inner = 0, value["deep"]
     while not isinstance(inner, str):
