@@ -117,10 +117,10 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
 MAX_PACKAGES = 40
 _MANIFESTS = (
     r"^(?:pyproject\.toml|setup\.cfg|requirements\.txt|Cargo\.toml|package\.json|composer\.json|"
-    r"go\.mod|pom\.xml|Gemfile)$"
+    r"go\.mod|pom\.xml|Gemfile|.*\.csproj)$"
 )
 _OTHER_MANIFESTS = (
-    r"^(?:setup\.py|build\.gradle(?:\.kts)?|libs\.versions\.toml|.*\.csproj|packages\.config|Package\.swift|Podfile|"
+    r"^(?:setup\.py|build\.gradle(?:\.kts)?|libs\.versions\.toml|Directory\.\w+\.props|packages\.config|Package\.swift|Podfile|"
     r"mix\.exs|CMakeLists\.txt|conanfile\.(?:py|txt)|vcpkg\.json|.*\.gemspec|rebar\.config|build\.sbt|deno\.jsonc?|"
     r"configure\.ac|meson\.build|MODULE\.bazel|requirements[-_].*\.txt|environment\.ya?ml)$"
 )
@@ -169,6 +169,20 @@ def _required(path: str, content: str) -> tuple[list[str], list[str]]:
         return (
             list(dict.fromkeys(found[1] for found, test in artifacts if found and not test)),
             list(dict.fromkeys(found[1] for found, test in artifacts if found and test)),
+        )
+    if name.endswith(".csproj"):
+        blocks = [
+            re.split("/>|</Pack", block, maxsplit=1)[0] for block in content.split("<PackageReference ")[1:]
+        ]
+        packages = [
+            (found[1], "PrivateAssets" in block)
+            for block in blocks
+            if (found := re.search(r"\bInclude=\"([^\"]{1,100})\"", block))
+        ]
+        tests = any(package == "Microsoft.NET.Test.Sdk" for package, _ in packages)
+        return (
+            list(dict.fromkeys(package for package, private in packages if not (private or tests))),
+            list(dict.fromkeys(package for package, private in packages if private or tests)),
         )
     if name == "Gemfile":
         return re.findall(r"^\s?gem ['\"]([\w-]{1,100})", content, re.MULTILINE), []

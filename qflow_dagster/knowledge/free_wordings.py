@@ -2,8 +2,8 @@
 
 "Is anybody still relying on X?" and "which code paths lead to X?" ask for what uses X. Words that add nothing are left
 out, the others are put under the concept that they mean, names of code under `F`, `V` and `N`. A question with a word
-that is of no concept is of no kind. Does not belong here: concepts and forms (`question_concepts`), patterns of
-complete questions, which are tried first (`question_patterns`).
+that is of no concept is of no kind. Does not belong here: concepts (`question_concepts`), forms (`question_forms`),
+patterns of complete questions, which are tried first (`question_patterns`).
 """
 
 import re
@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-from qflow_dagster.knowledge.question_concepts import CONCEPTS, FORMS, NEUTRAL, PHRASES
+from qflow_dagster.knowledge.question_concepts import CONCEPTS, NEUTRAL, PHRASES
+from qflow_dagster.knowledge.question_forms import FORMS
 
 MAX_WORDS = 40
 # A noun beside a name says of what kind that is, and nothing more. A word beside one of the first is a name.
@@ -47,8 +48,9 @@ def understand(question: str) -> FreeWording | None:
         return None
     names: list[str] = []
     concepts = " ".join(_concepts(tokens, {name for ends in _ENDS.findall(question) for name in ends}, names))
-    # "Find who calls X lately" asks what "who calls X" asks.
-    for wording in dict.fromkeys((concepts, concepts.removeprefix("FIND ").removesuffix(" LAST"))):
+    # "Find who calls X lately", "from where is X called" ask what "who calls X", "where is X called" ask.
+    shorter = concepts.removeprefix("FIND ").removesuffix(" LAST").removeprefix("BY ")
+    for wording in dict.fromkeys((concepts, shorter)):
         for kind, forms in FORMS.items():
             for form in map(_compiled, forms):
                 if match := form.fullmatch(wording):
@@ -66,11 +68,19 @@ def _compiled(form: str) -> "re.Pattern[str]":
 
 def _wording(kind: str, groups: dict[str, str], names: list[str]) -> FreeWording:
     if kind == "between":
-        older, newer = names if len(names) == 2 else ("", names[0])
-        return FreeWording(kind, f"{newer}..{older}" if "later" in groups else f"{older}..{newer}")
-    if kind == "placement":
+        older, newer = sorted(names, key=_version_key) if len(names) == 2 else ("", names[0])
+        return FreeWording(kind, f"{older}..{newer}")
+    if kind == "placement" and not names:
         return FreeWording(kind, next(iter(groups.values())).split()[-1])
     return FreeWording(kind, names[0] if names else "", names[1] if len(names) > 1 else "")
+
+
+def _version_key(name: str) -> tuple[list[int], bool, str]:
+    """Return a key that sorts versions, a preview before its release; other revisions stay in their order."""
+    match = re.match(r"(?:.*[^\w.])?v?(\d+(?:\.\d+)+)(.*)", name)
+    if match is None:
+        return [], False, ""
+    return [int(number) for number in match[1].split(".")], not match[2], match[2]
 
 
 def _concepts(tokens: list[str], ends: set[str], names: list[str]) -> Iterator[str]:
@@ -97,7 +107,7 @@ def _is_name(token: str, word: str, index: int, words: list[str]) -> bool:
         return True
     if word.lower() in NEUTRAL or word.lower() in CONCEPTS:
         return False
-    if word[0].isupper() and index:
+    if (word[0].isupper() and index) or (index and words[index - 1].lower() == "like"):
         return True
     around = (
         words[index - 1].lower() if index else "",

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from qflow_dagster.ingestion.queries import Snapshot
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.knowledge.git_facts import LineCommit
 
 # The names that a file had, each until the commit that renamed it: later commits are of another file.
@@ -76,16 +76,24 @@ def removals(connection: Connection, snapshot: Snapshot, name: str) -> list[Any]
     return list(connection.execute(query, {"id": snapshot.repository_id, "name": name.removeprefix("./")}))
 
 
-def added_below(connection: Connection, snapshot: Snapshot, folder: str) -> list[tuple[str, LineCommit]]:
-    """Return the files added to a folder, without those further below, and the commit of each, newest first."""
-    query = text("""
+def added_below(
+    connection: Connection, snapshot: Snapshot, folder: str, name: str = ""
+) -> list[tuple[str, LineCommit]]:
+    """Return the files that were added to a folder and are still there, and the commit of each, newest first.
+
+    Files further below are left out; with a name, those of that name in the folders of the folder are returned.
+    """
+    query = text(f"""
         SELECT x.path, c.oid, c.author_name, to_char(c.authored_at, 'YYYY-MM-DD'), c.subject
         FROM file_changes x JOIN commits c ON c.id = x.commit_id
-        WHERE x.repository_id = :id AND c.reachable AND x.kind = 'added'
-          AND regexp_replace(x.path, '/?[^/]*$', '') = :folder
+        WHERE x.repository_id = :repository_id AND c.reachable AND x.kind = 'added'
+          AND CASE WHEN :name = '' THEN regexp_replace(x.path, '/?[^/]*$', '') = :folder
+                   ELSE right(x.path, length(:name) + 1) = '/' || :name
+                        AND regexp_replace(x.path, '/?[^/]*/[^/]*$', '') = :folder END
+          AND EXISTS (SELECT FROM files f WHERE {IN_SNAPSHOT} AND f.path = x.path)
         ORDER BY c.id DESC LIMIT 10
     """)
-    rows = connection.execute(query, {"id": snapshot.repository_id, "folder": folder})
+    rows = connection.execute(query, {**snapshot.interval, "folder": folder, "name": name})
     return [(path, LineCommit(*commit)) for path, *commit in rows]
 
 

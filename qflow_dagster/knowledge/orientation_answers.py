@@ -99,8 +99,8 @@ def placement(context: QuestionContext) -> tuple[str, list[Evidence]]:
         except GitError:
             added = []
         return _beside(context, path, [(s.name, s.path, s.line) for s in siblings], added)
-    folder, paths = _sibling_files(context)
-    added = history_lookups.added_below(context.connection, context.snapshot, folder)
+    folder, paths, name = _sibling_files(context)
+    added = history_lookups.added_below(context.connection, context.snapshot, folder, name)
     return _beside(
         context, f"{folder or '.'}/", [(posixpath.basename(path), path, 1) for path in paths], added
     )
@@ -145,13 +145,32 @@ def _sibling_symbols(context: QuestionContext) -> list[SymbolLocation]:
     return [s for s in lookups.within(connection, snapshot, symbol.path) if s.kind == symbol.kind]
 
 
-def _sibling_files(context: QuestionContext) -> tuple[str, list[str]]:
-    """Return the folder of a file or symbol, or the folder of that name, and its files of the same kind."""
+def _sibling_files(context: QuestionContext) -> tuple[str, list[str], str]:
+    """Return the folder of a file or symbol, or the folder of that name, and its files of the same kind.
+
+    If each thing has a folder of its own, these are the folder around them, and the file that each has, with its name.
+    """
     connection, snapshot = context.connection, context.snapshot
     for name in (context.subject, f"{context.subject}s"):
         if folder := lookups.folder(connection, snapshot, name):
-            return folder, lookups.below(connection, snapshot, folder)
+            around = posixpath.dirname(folder)
+            if beside := _in_each_folder(lookups.below(connection, snapshot, around), folder):
+                return around, beside, posixpath.basename(beside[0])
+            return folder, lookups.below(connection, snapshot, folder), ""
     path = context.path()
     folder, extension = posixpath.dirname(path), posixpath.splitext(path)[1]
     paths = lookups.below(connection, snapshot, folder)
-    return folder, [p for p in paths if posixpath.dirname(p) == folder and p.endswith(extension)]
+    return folder, [p for p in paths if posixpath.dirname(p) == folder and p.endswith(extension)], ""
+
+
+def _in_each_folder(paths: list[str], folder: str) -> list[str]:
+    """Return the files of one name that a folder and most of those beside it have, of `paths` below the one around."""
+    depth = folder.count("/") + 1
+    beside = {path.split("/")[depth - 1] for path in paths if path.count("/") >= depth}
+    by_name: dict[str, list[str]] = {}
+    for path in paths:
+        if path.count("/") == depth:
+            by_name.setdefault(posixpath.basename(path), []).append(path)
+    having = [found for found in by_name.values() if any(posixpath.dirname(path) == folder for path in found)]
+    most = max(having, key=len, default=[])
+    return most if len(most) >= MIN_SIBLINGS and 2 * len(most) > len(beside) else []

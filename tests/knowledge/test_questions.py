@@ -344,12 +344,14 @@ NOT_UNDERSTOOD = {
     "How many call sites of OrderBook would this touch?",
     "Does flush_queue have any users besides the scheduler?",
     "I'd like a list of everything that calls reserve_stock",
-    "Is reserve_stock dead or does something still call it?",
     "What would catch a regression in flush_queue?",
     "Since which version can I count on reserve_stock being there?",
     "Did we drop LegacyBook in some release?",
     "What can go wrong inside reserve_stock, exception-wise?",
     "Do we have more than one implementation of PriceRule?",
+    "Which functions in src/orders.py could I throw away?",
+    "What happens to STOCK_LIMIT, where is it evaluated?",
+    "What are we depending on?",
 }
 
 
