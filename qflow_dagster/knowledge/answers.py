@@ -1,7 +1,7 @@
 """Answers to questions about an ingested repository, from facts, each with its evidence.
 
-Belongs here: one function per kind of question. Does not belong here: understanding questions (`questions`),
-helpers of answers (`evidence`), SQL (`lookups`, `index`), requests and their states (`requests`).
+Belongs here: which function answers each kind of question, and the answers on single files and names. Does not belong
+here: understanding questions (`questions`), other answers (the modules `*_answers`), SQL (`lookups`, `index`).
 """
 
 from collections.abc import Callable
@@ -232,15 +232,24 @@ def _rules(context: QuestionContext) -> tuple[str, list[Evidence]]:
 def _similar(context: QuestionContext) -> tuple[str, list[Evidence]]:
     connection, snapshot = context.connection, context.snapshot
     path, first, last, what = context.path(), 1, 10**9, "other file"
-    if not context.file():
+    same: list[str] = []
+    if context.file():
+        same = lookups.identical(connection, snapshot, path)
+        if path not in lookups.code_paths(connection, snapshot, [path]):
+            context.limit(f"{path} is not read as code; files that only resemble it were not looked for")
+    else:
         symbol = context.definition()
         first, last, what = symbol.line, symbol.end_line, "other code"
-    rows = lookups.similar(connection, snapshot, path, first, last)
-    if not rows:
+    rows = [row for row in lookups.similar(connection, snapshot, path, first, last) if row.path not in same]
+    parts = [f"{context.subject} has the same content as {listed(same)}"] if same else []
+    if rows:
+        items = [f"{row.path}:{row.line} ({row.tokens:,} tokens)" for row in rows]
+        parts.append(f"{context.subject} shares code with {listed(items)}")
+    evidence = [context.at(other, 1, f"the same as {path}") for other in same[:MAX_ROWS]]
+    evidence += [context.at(row.path, row.line, f"as {path}:{row.own_line}") for row in rows[:MAX_ROWS]]
+    if not parts:
         return f"no {what} shares copied code with {context.subject}", [context.at(path, first, path)]
-    items = [f"{row.path}:{row.line} ({row.tokens:,} tokens)" for row in rows]
-    sentence = f"{context.subject} shares code with {listed(items)}"
-    return sentence, [context.at(row.path, row.line, f"as {path}:{row.own_line}") for row in rows[:MAX_ROWS]]
+    return "; ".join(parts), evidence
 
 
 def _members(context: QuestionContext) -> tuple[str, list[Evidence]]:

@@ -15,10 +15,10 @@ from qflow_dagster.knowledge.declarations import (
     Call,
     Declarations,
     Definition,
+    bases_of,
     bound,
     family,
 )
-from qflow_dagster.knowledge.lookups import bases_of
 from qflow_dagster.knowledge.scopes import (
     OPEN_TYPES,
     PACKAGE,

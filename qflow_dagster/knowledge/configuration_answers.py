@@ -10,14 +10,16 @@ import tomllib
 
 from qflow_dagster.knowledge import git_facts, lookups
 from qflow_dagster.knowledge.evidence import (
-    MAX_ROWS,
     Evidence,
     QuestionContext,
     UnansweredError,
     count,
     listed,
 )
+from qflow_dagster.knowledge.project_answers import line_of
 
+# Of variables, and of the packages of a manifest, this many are named.
+MAX_NAMES = 40
 # The call that reads a variable, in the basic syntax of git grep and as what follows it.
 _READS = (
     r"os\.environ|os\.getenv|getenv|Getenv|LookupEnv|env::var|env::var_os|env!|option_env!|process\.env|"
@@ -61,12 +63,11 @@ def configuration(context: QuestionContext) -> tuple[str, list[Evidence]]:
         "what frameworks, wrappers and configuration files read was not looked for, only calls that read a variable"
     )
     verb = "read" if own else "read, by tests alone"
-    sentence = f"{count(len(shown), 'environment variable')} {verb}: {listed(items)}"
+    more = f" and {len(items) - MAX_NAMES} more" if len(items) > MAX_NAMES else ""
+    sentence = f"{count(len(shown), 'environment variable')} {verb}: {', '.join(items[:MAX_NAMES])}{more}"
     if own and len(own) < len(variables):
         sentence += f"; tests read {len(variables) - len(own):,} more"
-    return sentence, [
-        context.at(row.path, row.line, row.text) for _, row in list(shown.values())[: 2 * MAX_ROWS]
-    ]
+    return sentence, [context.at(row.path, row.line, row.text) for _, row in list(shown.values())[:MAX_NAMES]]
 
 
 def default_of(rest: str) -> str:
@@ -97,11 +98,14 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
                 for names in (required, development)
             )
         if required or development:
-            said = f"{path}: {', '.join(required[:MAX_PACKAGES]) or 'nothing at run time'}"
-            said += f"; for development {', '.join(development[:MAX_PACKAGES])}" if development else ""
-            more = max(len(required) - MAX_PACKAGES, 0) + max(len(development) - MAX_PACKAGES, 0)
+            said = f"{path}: {', '.join(required[:MAX_NAMES]) or 'nothing at run time'}"
+            said += f"; for development {', '.join(development[:MAX_NAMES])}" if development else ""
+            more = max(len(required) - MAX_NAMES, 0) + max(len(development) - MAX_NAMES, 0)
+            line = line_of(content, (required or development)[0].partition(" ")[0])
+            if wanted:
+                said += f" ({path}:{line}: {content.splitlines()[line - 1].strip()[:200]})"
             parts.append(said + (f" and {more} more" if more else ""))
-            evidence.append(context.at(path, 1, said))
+            evidence.append(context.at(path, line, said))
         elif "/" not in path and not wanted and path not in unread:
             parts.append(f"{path}: nothing")
             evidence.append(context.at(path, 1, "requires nothing"))
@@ -114,7 +118,6 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
     return listed(parts[:3], len(parts)), evidence
 
 
-MAX_PACKAGES = 40
 _MANIFESTS = (
     r"^(?:pyproject\.toml|setup\.cfg|requirements\.txt|Cargo\.toml|package\.json|composer\.json|"
     r"go\.mod|pom\.xml|Gemfile|.*\.csproj)$"

@@ -1,6 +1,7 @@
 """What the files of a snapshot declare and import, read by name as resolving calls needs it.
 
-Belongs here: SQL, and values as the database has them. Does not belong here: what a call refers to (`call_targets`).
+Belongs here: SQL, values as the database has them, and the bases that a signature names. Does not belong here: what a
+call refers to (`call_targets`).
 """
 
 import re
@@ -10,9 +11,20 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
-from qflow_dagster.knowledge.lookups import FAMILIES, TEST_OF_RUST, SymbolLocation
+from qflow_dagster.knowledge.lookups import TEST_OF_RUST, SymbolLocation
 
 TYPES = frozenset({"class", "struct", "interface", "trait", "enum", "object", "impl", "type"})
+# Languages whose code can call each other.
+FAMILIES = (
+    ("Java", "Kotlin", "Scala", "Groovy"),
+    ("C", "C++", "Objective-C", "Objective-C++"),
+    ("JavaScript", "TypeScript", "TSX", "JSX", "Vue", "Svelte"),
+)
+_BASE_LIST = re.compile(
+    r"\((?P<python>[^()]*(?:\([^()]*\)[^()]*)*)\)\s*$"
+    r"|\b(?:extends|implements|with)\b(?P<words>.*)$|(?<!:):(?!:)(?P<colon>.*)$|<\s+(?P<ruby>[\w:]+)\s*$"
+    r"|\bimpl\b(?:<[^>]*>)?\s+(?P<rust>[\w:]+).*\bfor\b"
+)
 _SCOPE = re.compile(r"\.|::|#")
 _PARAMETERS = re.compile(r"<[^<>]*>|\[[^\[\]]*\]")
 
@@ -68,6 +80,25 @@ class Call(NamedTuple):
     name: str
     number: int
     test: bool
+
+
+def bases_of(kind: str, name: str, signature: str) -> list[str]:
+    """Return the types that a declaration names as bases or interfaces, without their modules and parameters."""
+    return list(dict.fromkeys(base.rpartition(".")[2] for base in qualified_bases_of(kind, name, signature)))
+
+
+def qualified_bases_of(kind: str, name: str, signature: str) -> list[str]:
+    """Return the types that a declaration names as bases or interfaces, as it names them, with dots between names."""
+    short = name.rpartition(".")[2]
+    _, _, after = signature.partition(short)
+    match = _BASE_LIST.search(signature if kind == "impl" else after)
+    if match is None:
+        return []
+    listed = next(group for group in match.groups() if group is not None)
+    plain = re.sub(r"<[^<>]*>|\[[^\[\]]*\]|\([^()]*\)|\b\w+\s*=[^,]*", "", listed)
+    names = re.findall(r"[A-Za-z_$][\w.$]*(?:::[\w$]+)*", plain)
+    words = {"public", "private", "protected", "virtual", "extends", "implements", "with", "where", "permits"}
+    return list(dict.fromkeys(re.sub(r"[.:]+", ".", base).strip(".") for base in names if base not in words))
 
 
 def family(language: str) -> tuple[str, ...]:

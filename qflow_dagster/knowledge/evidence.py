@@ -128,6 +128,10 @@ class QuestionContext(NamedTuple):
             )
         return symbols[0]
 
+    def symbol(self) -> SymbolLocation | None:
+        """Return the definition that is meant, None for a file."""
+        return None if self.file() else self.definition()
+
     def declared(self, symbols: Sequence[SymbolLocation]) -> list[SymbolLocation]:
         """Return symbols with the line that has their name, if annotations come before it."""
         annotated = {symbol.path for symbol in symbols if symbol.signature.startswith(("@", "[", "#["))}

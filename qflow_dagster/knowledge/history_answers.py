@@ -57,7 +57,7 @@ def owners_in(content: str, path: str) -> tuple[int, list[str]]:
 
 
 def _by_history(context: QuestionContext, path: str) -> tuple[str, list[Evidence]]:
-    if symbol := _symbol(context):
+    if symbol := context.symbol():
         return _writers(context, symbol)
     rows = history_lookups.authors(context.connection, context.snapshot, path)
     if not rows:
@@ -92,7 +92,7 @@ def _writers(context: QuestionContext, symbol: SymbolLocation) -> tuple[str, lis
 def changed(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """When a file or symbol was changed last, and by which commits."""
     say_boundary(context)
-    if symbol := _symbol(context):
+    if symbol := context.symbol():
         rows = [change.commit for change in _line_history(context, symbol)]
         last, first = rows[0], rows[-1]
         return (
@@ -128,7 +128,7 @@ def file_commits(context: QuestionContext, rows: Sequence[Any], path: str) -> li
 
 def introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """When, by whom and why a file or symbol was added, and in which release first."""
-    if symbol := _symbol(context):
+    if symbol := context.symbol():
         said, evidence = _introduced_lines(context, symbol)
         name, oid = f"{symbol.name} ({symbol.path}:{symbol.line})", evidence[0].commit
     else:
@@ -200,11 +200,6 @@ def release_of(context: QuestionContext, oid: str, first: str, none: str) -> str
     except GitError as error:
         return f"; which release has this commit first is not known: {error}"
     return f"; {first} {release}" if release else f"; {none}"
-
-
-def _symbol(context: QuestionContext) -> SymbolLocation | None:
-    """Return the symbol that is meant, None for a file."""
-    return None if context.file() else context.definition()
 
 
 def _line_history(context: QuestionContext, symbol: SymbolLocation) -> list[LineChange]:

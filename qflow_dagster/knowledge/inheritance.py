@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge.callers import same
-from qflow_dagster.knowledge.declarations import TYPES, Declarations, Definition
-from qflow_dagster.knowledge.lookups import SymbolLocation, qualified_bases_of, short_name
+from qflow_dagster.knowledge.declarations import TYPES, Declarations, Definition, qualified_bases_of
+from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
 from qflow_dagster.knowledge.scopes import Scopes
 
 
@@ -77,6 +77,22 @@ class Inheritance:
             if sure or maybe:
                 (certain if sure else possible).append(_location(candidate))
         return Derived(certain, possible)
+
+    def derived_from_alias(self, alias: str, path: str) -> list[SymbolLocation]:
+        """Return the types that inherit by another name, which a file gives: its own, and those that import it."""
+        candidates = self.declarations.naming([alias])
+        self.declarations.load_files({candidate.path for candidate in candidates})
+        return [
+            _location(candidate)
+            for candidate in candidates
+            for base in self.bases(candidate)
+            if short_name(base.name) == alias
+            and not base.definitions
+            and (
+                candidate.path == path
+                or any(path in imported.targets for imported in self.declarations.imports(candidate.path))
+            )
+        ]
 
     def with_methods(self, names: Sequence[str]) -> list[SymbolLocation]:
         """Return the structs and other types of Go, not the interfaces, that have methods of all the names."""

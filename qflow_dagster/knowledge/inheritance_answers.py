@@ -19,7 +19,7 @@ from qflow_dagster.knowledge.evidence import (
 from qflow_dagster.knowledge.git_facts import Line
 from qflow_dagster.knowledge.inheritance import Inheritance
 from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
-from qflow_dagster.knowledge.mentions import at, mentions
+from qflow_dagster.knowledge.mentions import at, mentions, other_names
 
 # A base that could be of more definitions than this is named without them.
 MAX_BASES = 2
@@ -38,7 +38,13 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
         raise UnansweredError(f"{symbol.name} ({where}) is a {symbol.kind}, no type that is understood")
     inheritance = Inheritance(context.connection, context.snapshot)
     found = inheritance.derived(context.subject, context.meant)
-    certain, possible = context.declared(found.certain), context.declared(found.possible)
+    lines = mentions(context, context.short_name, {(part.path, part.line) for part in context.meant})
+    aliases = other_names([*lines.uses, *lines.declarations], context.short_name) if context.meant else {}
+    by_alias = [
+        row for alias, line in aliases.items() for row in inheritance.derived_from_alias(alias, line.path)
+    ]
+    certain = context.declared(list(dict.fromkeys([*found.certain, *by_alias])))
+    possible = context.declared(found.possible)
     if context.meant:
         symbol = context.declared(context.meant)[0]
         name = f"{symbol.name} ({symbol.path}:{symbol.line})"
@@ -53,6 +59,10 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if not certain:
         said = f"no type of the repository inherits from {name}"
         evidence += [context.at(part.path, part.line, part.signature) for part in context.meant[:1]]
+    if aliases:
+        items = [f"{alias} ({line.path}:{line.line})" for alias, line in aliases.items()]
+        said += f"; its other names are {listed(items)}"
+        evidence += [context.at(line.path, line.line, line.text) for line in aliases.values()]
     if possible:
         said += f"; {_located(possible)} may: a type of that name is a base, but nothing says which"
     if context.meant and context.meant[0].path.endswith(".go"):
@@ -61,15 +71,17 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
         "Protocol" in part.signature and part.path.endswith((".py", ".pyi")) for part in context.meant
     ):
         context.limit("what has its members without naming it implements it, too, and was not looked for")
-    others = _otherwise(context, [*certain, *possible])
+    others = _otherwise(context, lines.uses, [*certain, *possible])
     if others:
         said += f"; {listed(at(others))} name it with a word of inheritance, too"
         evidence += [context.at(row.path, row.line, row.text) for row in others[:MAX_ROWS]]
     return said, evidence
 
 
-def _otherwise(context: QuestionContext, types: Sequence[SymbolLocation]) -> list[Line]:
-    """Return other lines that say that something inherits, in ways that no declaration of a type has.
+def _otherwise(
+    context: QuestionContext, lines: Sequence[Line], types: Sequence[SymbolLocation]
+) -> list[Line]:
+    """Return the lines that say that something inherits, in ways that no declaration of a type has.
 
     They are calls that register or mix in, attributes that derive, prototypes.
     """
@@ -78,10 +90,7 @@ def _otherwise(context: QuestionContext, types: Sequence[SymbolLocation]) -> lis
     inheriting = re.compile(
         rf"{_INHERITING}[^;]*(?<![\w$]){re.escape(short)}(?![\w$])|{re.escape(short)}\.register\("
     )
-    parts = {(part.path, part.line) for part in context.meant}
-    return [
-        row for row in mentions(context, short, named | parts).uses if inheriting.search(row.text[:1_000])
-    ]
+    return [row for row in lines if (row.path, row.line) not in named and inheriting.search(row.text[:1_000])]
 
 
 def _of_go(context: QuestionContext, symbol: SymbolLocation) -> tuple[str, list[Evidence]]:

@@ -232,6 +232,16 @@ def similar(connection: Connection, snapshot: Snapshot, path: str, first: int, l
     return list(connection.execute(query, parameters))
 
 
+def identical(connection: Connection, snapshot: Snapshot, path: str) -> list[str]:
+    """Return the other files with the content of a file, unless that is empty."""
+    query = text(f"""
+        SELECT f.path FROM files f JOIN blobs b ON b.id = f.blob_id
+        WHERE {IN_SNAPSHOT} AND f.path <> :path AND f.oid = :oid AND b.bytes > 0 ORDER BY f.path LIMIT {MAX_ROWS}
+    """)
+    oid = object_ids(connection, snapshot, [path]).get(path)
+    return list(connection.scalars(query, {**snapshot.interval, "path": path, "oid": oid}))
+
+
 def documented(connection: Connection, symbol: SymbolLocation) -> str:
     """Return the indexed documentation of a symbol."""
     query = text("""
@@ -239,40 +249,6 @@ def documented(connection: Connection, symbol: SymbolLocation) -> str:
         WHERE b.oid = :oid AND e.line = :line AND e.name = :name LIMIT 1
     """)
     return connection.scalar(query, {"oid": symbol.oid, "line": symbol.line, "name": symbol.name}) or ""
-
-
-# Languages whose code can call each other.
-FAMILIES = (
-    ("Java", "Kotlin", "Scala", "Groovy"),
-    ("C", "C++", "Objective-C", "Objective-C++"),
-    ("JavaScript", "TypeScript", "TSX", "JSX", "Vue", "Svelte"),
-)
-
-
-_BASE_LIST = re.compile(
-    r"\((?P<python>[^()]*(?:\([^()]*\)[^()]*)*)\)\s*$"
-    r"|\b(?:extends|implements|with)\b(?P<words>.*)$|(?<!:):(?!:)(?P<colon>.*)$|<\s+(?P<ruby>[\w:]+)\s*$"
-    r"|\bimpl\b(?:<[^>]*>)?\s+(?P<rust>[\w:]+).*\bfor\b"
-)
-
-
-def bases_of(kind: str, name: str, signature: str) -> list[str]:
-    """Return the types that a declaration names as bases or interfaces, without their modules and parameters."""
-    return list(dict.fromkeys(base.rpartition(".")[2] for base in qualified_bases_of(kind, name, signature)))
-
-
-def qualified_bases_of(kind: str, name: str, signature: str) -> list[str]:
-    """Return the types that a declaration names as bases or interfaces, as it names them, with dots between names."""
-    short = name.rpartition(".")[2]
-    _, _, after = signature.partition(short)
-    match = _BASE_LIST.search(signature if kind == "impl" else after)
-    if match is None:
-        return []
-    listed = next(group for group in match.groups() if group is not None)
-    plain = re.sub(r"<[^<>]*>|\[[^\[\]]*\]|\([^()]*\)|\b\w+\s*=[^,]*", "", listed)
-    names = re.findall(r"[A-Za-z_$][\w.$]*(?:::[\w$]+)*", plain)
-    words = {"public", "private", "protected", "virtual", "extends", "implements", "with", "where", "permits"}
-    return list(dict.fromkeys(re.sub(r"[.:]+", ".", base).strip(".") for base in names if base not in words))
 
 
 def code_paths(

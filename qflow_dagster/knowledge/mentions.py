@@ -25,6 +25,11 @@ _DECLARES = re.compile(
     r"enum_constant|enum_entry|const_element|alias|^pair$|field_definition|property_element"
 )
 
+# `Name = {}`, `type Name = {};`, `using Name = module.{};`
+_OTHER_NAME = (
+    r"(?:(?:export|pub|public|global|type|using|const|let|var|val|typealias)\s+)*(?P<name>[A-Z]\w*)\s*(?::[\s\w.\[\]]*)?"
+    r"=\s*(?:\w+(?:\.|::))*{0}\s*;?\s*(?:(?:#|//).*)?$"
+)
 _IMPORTS = re.compile(r"import|^use_declaration|using_directive|namespace_use|preproc_include|export_clause")
 # An import is not deeper around a name of it.
 MAX_DEPTH = 5
@@ -75,6 +80,23 @@ def mentions(context: QuestionContext, name: str, known: Collection[tuple[str, i
     others = lookups.unread_paths(context.connection, context.snapshot, [row.path for row in rows])
     unread = [row for row in rows if row.path in others and (row.path, row.line) not in known]
     return Mentions(uses, declarations, unread, complete and len(paths) <= MAX_FILES)
+
+
+def other_names(rows: Sequence[Line], name: str) -> dict[str, Line]:
+    """Return the names that lines give to a type (`HTTPError = ClientError`), each with the first such line."""
+    gives = re.compile(_OTHER_NAME.format(re.escape(name)))
+    found: dict[str, Line] = {}
+    for row in rows:
+        match = gives.match(row.text[:500])
+        if match and match["name"] != name:
+            found.setdefault(match["name"], row)
+    return found
+
+
+def say_other_names(context: QuestionContext, rows: Sequence[Line]) -> None:
+    """Say that what is meant has other names, which were not looked for."""
+    for name, row in other_names(rows, context.short_name).items():
+        context.limit(f"{name} is another name of it ({row.path}:{row.line}), which was not looked for")
 
 
 def using(context: QuestionContext, names: Sequence[str], extension: str) -> list[Line]:

@@ -8,7 +8,7 @@ from collections import Counter
 
 from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.knowledge import git_facts, graph, history_lookups, lookups
-from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, count, listed
+from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, count, counted, listed
 from qflow_dagster.knowledge.git_facts import LineCommit
 from qflow_dagster.knowledge.inheritance import Inheritance
 from qflow_dagster.knowledge.lookups import SymbolLocation
@@ -40,7 +40,8 @@ def _of_file(context: QuestionContext, path: str) -> tuple[str, list[Evidence]]:
     users, used = graph.dependents(connection, snapshot, path), graph.dependencies(connection, snapshot, path)
     own = [row for row in used if row.target_path]
     if users:
-        parts.append(f"{count(users[0].total, 'file')} import it: {listed([row.path for row in users[:3]])}")
+        importing = listed([row.path for row in users[:3]])
+        parts.append(f"{counted(users[0].total, 'file', 'import')} it: {importing}")
     if own:
         parts.append(f"it imports {listed([row.target_path for row in own])}")
     evidence = [context.at(path, 1, documented or path)]

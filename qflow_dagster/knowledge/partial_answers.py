@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from qflow_dagster.knowledge import homonyms, lookups
+from qflow_dagster.knowledge.declarations import TYPES, bases_of
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError
 from qflow_dagster.knowledge.lookups import SymbolLocation
 
@@ -27,7 +28,6 @@ _NAMES = re.compile(
 # Words that are written like code: with underscores, dots, parentheses or inner capitals.
 _LIKE_CODE = re.compile(r"[_.(]|[a-z0-9][A-Z]|[A-Z]{2}[a-z]")
 _CAPITALS = re.compile(r"[A-Z]{3,}")
-_TYPES = frozenset({"class", "struct", "interface", "trait", "enum", "object"})
 
 
 class Mentioned(NamedTuple):
@@ -51,11 +51,11 @@ class Part(NamedTuple):
 
 
 def _is_type(symbol: SymbolLocation) -> bool:
-    return symbol.kind in _TYPES
+    return symbol.kind in TYPES
 
 
 def _is_exception(symbol: SymbolLocation) -> bool:
-    names = [symbol.name, *lookups.bases_of(symbol.kind, symbol.name, symbol.signature)]
+    names = [symbol.name, *bases_of(symbol.kind, symbol.name, symbol.signature)]
     return _is_type(symbol) and any(
         re.search(r"Error|Exception|Warning|Exit|Interrupt", name) for name in names
     )
@@ -87,9 +87,7 @@ PARTS = (
         ),
         "what does {} inherit from",
         "bases",
-        lambda symbol: (
-            _is_type(symbol) and bool(lookups.bases_of(symbol.kind, symbol.name, symbol.signature))
-        ),
+        lambda symbol: _is_type(symbol) and bool(bases_of(symbol.kind, symbol.name, symbol.signature)),
         each=True,
     ),
     Part(

@@ -7,6 +7,7 @@ here: questions on a file or a name (`answers`, `code_answers`, `history_answers
 import json
 import re
 import tomllib
+from collections.abc import Iterator
 
 from qflow_dagster.ingestion import queries
 from qflow_dagster.knowledge import lookups
@@ -102,7 +103,9 @@ _TEST_COMMANDS = (
     r"^(?:[Mm]akefile|justfile|tox\.ini|noxfile\.py|Rakefile|mix\.exs|go\.mod|Cargo\.toml|pom\.xml"
     r"|build\.gradle(?:\.kts)?)$"
 )
-_RUNS_TESTS = re.compile(r"\b(?:tests?|tox|pytest|nox|check)\b")
+_RUNS_TESTS = re.compile(r"\b(?:tests?|tox|pytest|nox)\b|\bmake check\b")
+_INSTALLS = re.compile(r"\b(?:install|download|build|lint|clippy)\b")
+_BLOCK = re.compile(r"[|>][-+]?$")
 _MANIFESTS = r"^(?:pyproject\.toml|Cargo\.toml|package\.json|composer\.json)$"
 _LICENCES = (
     ("MIT", r"Permission is hereby granted, free of charge"),
@@ -136,50 +139,54 @@ def licence(context: QuestionContext) -> tuple[str, list[Evidence]]:
         return f"the licence is {several}{'; '.join(items)}", [
             context.at(path, 1, content[:200]) for path, content in found.values()
         ]
-    for path, manifest in _manifests(context).items():
+    for path, (manifest, content) in _manifests(context).items():
         project = manifest.get("project") or manifest.get("package") or manifest
         stated = project.get("license") if isinstance(project, dict) else None
         if stated:
             said = stated.get("text") or stated.get("file") if isinstance(stated, dict) else stated
-            return f"the licence is {said}, as {path} says", [context.at(path, 1, f"license: {said}")]
+            line = line_of(content, "license")
+            return f"the licence is {said}, as {path} says", [context.at(path, line, f"license: {said}")]
     raise UnansweredError("there is no licence file, and no manifest names a licence")
 
 
 def running(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """List entry points: what manifests declare, and files that are programs by convention."""
-    found: list[tuple[str, str]] = []
-    for path, manifest in _manifests(context).items():
+    found: list[tuple[str, int, str]] = []
+    for path, (manifest, content) in _manifests(context).items():
         scripts = (manifest.get("project") or {}).get("scripts") if path.endswith("pyproject.toml") else None
         binaries = manifest.get("bin")
         start = (manifest.get("scripts") or {}).get("start") if path.endswith("package.json") else None
+        commands: list[tuple[object, object]] = []
         if isinstance(scripts, dict):
-            found += [(path, f"command {name} = {target}") for name, target in scripts.items()]
+            commands += scripts.items()
         if isinstance(binaries, str):
-            found.append((path, f"command {manifest.get('name', '')} = {binaries}"))
+            commands.append((manifest.get("name", ""), binaries))
         if isinstance(binaries, dict):
-            found += [(path, f"command {name} = {target}") for name, target in binaries.items()]
+            commands += binaries.items()
         if isinstance(binaries, list):
-            found += [(path, f"command {binary.get('name')} = {binary.get('path')}") for binary in binaries]
+            commands += [(binary.get("name"), binary.get("path")) for binary in binaries]
+        found += [
+            (path, line_of(content, str(target)), f"command {name} = {target}") for name, target in commands
+        ]
         if isinstance(start, str):
-            found.append((path, f"npm start: {start}"))
-    programs = lookups.named(context.connection, context.snapshot, _PROGRAMS)
-    found += [(path, "a program by its name") for path in programs]
+            found.append((path, line_of(content, "start"), f"npm start: {start}"))
+    for path in lookups.named(context.connection, context.snapshot, _PROGRAMS):
+        main = lookups.symbols(context.connection, context.snapshot, f"{path}:main")
+        found.append((path, main[0].line if main else 1, "a program by its name"))
     if not found:
         raise UnansweredError("no manifest declares a command, and no file is a program by its name")
-    return "entry points: " + listed([f"{said} ({path})" for path, said in found]), [
-        context.at(path, 1, said) for path, said in found[:MAX_ROWS]
-    ]
+    return _located("entry points: ", context, found)
 
 
 def testing(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """List the commands that run the tests: of manifests, Makefiles and the continuous integration."""
     found: list[tuple[str, int, str]] = []
-    for path, manifest in _manifests(context).items():
+    for path, (manifest, content) in _manifests(context).items():
         script = (manifest.get("scripts") or {}).get("test") if path.endswith("package.json") else None
         if isinstance(script, str):
-            found.append((path, 1, f"npm test: {script}"))
+            found.append((path, line_of(content, "test"), f"npm test: {script}"))
         if path.endswith("pyproject.toml") and "pytest" in (manifest.get("tool") or {}):
-            found.append((path, 1, "pytest is configured"))
+            found.append((path, line_of(content, "pytest"), "pytest is configured"))
     usual = {
         "go.mod": "go test ./...",
         "Cargo.toml": "cargo test",
@@ -195,33 +202,72 @@ def testing(context: QuestionContext) -> tuple[str, list[Evidence]]:
             found.append(
                 (path, content.count("\n", 0, match.start()) + 1, f"make {match[0].partition(':')[0]}")
             )
-        elif name in ("tox.ini", "noxfile.py"):
-            found.append((path, 1, name.partition(".")[0].removesuffix("file")))
+        elif name == "tox.ini":
+            number, command = _of_tox(content)
+            found.append((path, number, f"tox, which runs {command}" if command else "tox"))
+        elif name == "noxfile.py":
+            found.append((path, 1, "nox"))
     workflows = lookups.named(context.connection, context.snapshot, r"\.ya?ml$", folder=".github/workflows/")
     for path, content in context.texts(workflows).items():
-        for number, line in enumerate(content.splitlines(), 1):
-            command = line.strip().removeprefix("- ").removeprefix("run:").strip()
-            if "run:" in line and _RUNS_TESTS.search(command):
-                found.append((path, number, command))
-                break
+        if step := next((step for step in _steps(content) if _runs_tests(step[1])), None):
+            found.append((path, *step))
     if not found:
         raise UnansweredError("no manifest, Makefile or workflow has a command that runs tests")
-    return "the tests are run by " + listed([f"{said} ({path}:{line})" for path, line, said in found]), [
+    return _located("the tests are run by ", context, found)
+
+
+def _located(
+    beginning: str, context: QuestionContext, found: list[tuple[str, int, str]]
+) -> tuple[str, list[Evidence]]:
+    """Return a sentence that names what was found (path, line, text), and its evidence."""
+    return beginning + listed([f"{said} ({path}:{line})" for path, line, said in found]), [
         context.at(path, line, said) for path, line, said in found[:MAX_ROWS]
     ]
 
 
-def _manifests(context: QuestionContext) -> dict[str, dict]:
-    """Return the parsed manifests of the top folder and its packages, nearest to the top first."""
-    paths = lookups.named(
-        context.connection,
-        context.snapshot,
-        r"^(?:pyproject\.toml|Cargo\.toml|package\.json|composer\.json)$",
-    )
+def _of_tox(content: str) -> tuple[int, str]:
+    """Return the first command of tox that runs tests, and its line; '' if there is none."""
+    inside = False
+    for number, line in enumerate(content.splitlines(), 1):
+        inside = line.startswith("commands") or (inside and (line[:1].isspace() or not line))
+        command = line.removeprefix("commands").strip(" \t=")
+        if inside and not command.startswith("#") and _RUNS_TESTS.search(command):
+            return number, command
+    return 1, ""
+
+
+def _steps(content: str) -> Iterator[tuple[int, str]]:
+    """Yield the commands of a workflow of GitHub, also those in blocks of lines, each with its line."""
+    block: int | None = None
+    for number, line in enumerate(content.splitlines(), 1):
+        indent, command = len(line) - len(line.lstrip()), line.strip().removeprefix("- ")
+        if block is not None and (not command or indent > block):
+            yield number, command
+            continue
+        block = indent if command.startswith("run:") and _BLOCK.search(command) else None
+        if command.startswith("run:") and block is None:
+            yield number, command.removeprefix("run:").strip(" \"'")
+
+
+def _runs_tests(command: str) -> bool:
+    """Return whether a part of a command runs tests, and does not only install what they need."""
+    parts = re.split("&&|;", command)
+    return any(_RUNS_TESTS.search(part) and not _INSTALLS.search(part) for part in parts)
+
+
+def line_of(content: str, name: str) -> int:
+    """Return the first line that has a name as a whole word; 1 if none has it."""
+    match = re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", content)
+    return content.count("\n", 0, match.start()) + 1 if match else 1
+
+
+def _manifests(context: QuestionContext) -> dict[str, tuple[dict, str]]:
+    """Return the manifests of the top folder and its packages, parsed and as text, nearest to the top first."""
     parsed = {}
+    paths = lookups.named(context.connection, context.snapshot, _MANIFESTS)
     for path, content in context.texts(paths).items():
         try:
-            parsed[path] = tomllib.loads(content) if path.endswith(".toml") else json.loads(content)
+            parsed[path] = tomllib.loads(content) if path.endswith(".toml") else json.loads(content), content
         except (ValueError, RecursionError):
             continue
-    return {path: manifest for path, manifest in parsed.items() if isinstance(manifest, dict)}
+    return {path: manifest for path, manifest in parsed.items() if isinstance(manifest[0], dict)}

@@ -10,7 +10,7 @@ from qflow_dagster.knowledge import git_facts, lookups
 from qflow_dagster.knowledge.code_answers import say_cut
 from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, UnansweredError, listed
 from qflow_dagster.knowledge.git_facts import Line
-from qflow_dagster.knowledge.mentions import at, occurrences
+from qflow_dagster.knowledge.mentions import at, occurrences, say_other_names
 
 _RAISES = re.compile(
     r"\b(?:raise|reraise|throws?|rethrow|panic!?|fail)\b|\b(?:Err|bail!|ensure!)\s?\(|\breturn\b"
@@ -43,6 +43,7 @@ def raised(context: QuestionContext) -> tuple[str, list[Evidence]]:
         (row for row in lines if row.path in code and _is_code(row)), key=lambda row: code[row.path]
     )
     rows = [row for row in lines if _RAISES.search(row.text.partition(name)[0]) and _raises(row, name)]
+    say_other_names(context, lines)
     made = re.compile(_MADE.format(re.escape(name)))
     others = [row for row in lines if row not in rows and made.search(row.text[:1_000])]
     if others:

@@ -46,13 +46,9 @@ def _describe(
         evidence += [context.at(step.path, step.line, f"{step.source} {verb} {step.target}") for step in way]
 
 
-def _symbol(context: QuestionContext) -> SymbolLocation | None:
-    return None if context.file() else context.definition()
-
-
 def _inheritance(one: QuestionContext, two: QuestionContext) -> list[Step]:
     """Return the steps by which a type inherits from another one."""
-    symbol, other = _symbol(one), _symbol(two)
+    symbol, other = one.symbol(), two.symbol()
     inheritance = Inheritance(one.connection, one.snapshot)
     ways: list[tuple[SymbolLocation | Definition, list[Step]]] = [(symbol, [])] if symbol and other else []
     for _ in range(MAX_DEPTH):
@@ -69,7 +65,7 @@ def _inheritance(one: QuestionContext, two: QuestionContext) -> list[Step]:
 
 def _calls(one: QuestionContext, two: QuestionContext) -> list[Step]:
     """Return the steps by which a function, or a type's methods, call another symbol, or one of a file."""
-    symbol, other = _symbol(one), _symbol(two)
+    symbol, other = one.symbol(), two.symbol()
     if symbol is None:
         return []
     if other is None:

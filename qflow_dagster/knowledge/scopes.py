@@ -16,8 +16,8 @@ from qflow_dagster.knowledge.declarations import (
     bound,
     family,
     is_wildcard,
+    qualified_bases_of,
 )
-from qflow_dagster.knowledge.lookups import qualified_bases_of
 
 SCRIPTS = frozenset({"JavaScript", "TypeScript", "TSX"})
 # Languages where the parts of a type may be in several files.

@@ -18,7 +18,7 @@ from qflow_dagster.knowledge.evidence import (
     listed,
 )
 from qflow_dagster.knowledge.git_facts import Line
-from qflow_dagster.knowledge.mentions import Mentions, at, mentions, using
+from qflow_dagster.knowledge.mentions import Mentions, at, mentions, say_other_names, using
 
 # Files that export again what they import: packages of Python, index files, modules of Rust.
 EXPORTS = re.compile(r"(?:^|/)(?:__init__\.pyi?|index\.[cm]?[jt]sx?|mod\.rs|lib\.rs)$")
@@ -81,6 +81,7 @@ def beside_calls(context: QuestionContext, known: Collection[tuple[str, int]] = 
     code_answers.say_homonyms(context)
     calls = Declarations(context.connection, context.snapshot).calls({short})
     found = mentions(context, short, {*known, *((call.path, call.line) for call in calls)})
+    say_other_names(context, [*found.uses, *found.declarations])
     say_what_is_unread(context, found)
     symbols = lookups.symbols(context.connection, context.snapshot, context.subject)
     paths = [place.path for place in (*symbols, *found.uses)]
