@@ -120,11 +120,11 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 _MANIFESTS = (
     r"^(?:pyproject\.toml|setup\.cfg|requirements\.txt|Cargo\.toml|package\.json|composer\.json|"
-    r"go\.mod|pom\.xml|Gemfile|.*\.csproj)$"
+    r"go\.mod|pom\.xml|Gemfile|.*\.csproj|.*\.gemspec)$"
 )
 _OTHER_MANIFESTS = (
     r"^(?:setup\.py|build\.gradle(?:\.kts)?|libs\.versions\.toml|Directory\.\w+\.props|packages\.config|Package\.swift|Podfile|"
-    r"mix\.exs|CMakeLists\.txt|conanfile\.(?:py|txt)|vcpkg\.json|.*\.gemspec|rebar\.config|build\.sbt|deno\.jsonc?|"
+    r"mix\.exs|CMakeLists\.txt|conanfile\.(?:py|txt)|vcpkg\.json|rebar\.config|build\.sbt|deno\.jsonc?|"
     r"configure\.ac|meson\.build|MODULE\.bazel|requirements[-_].*\.txt|environment\.ya?ml)$"
 )
 # A manifest that takes what it requires from elsewhere, or in further ways that are not read.
@@ -187,6 +187,9 @@ def _required(path: str, content: str) -> tuple[list[str], list[str]]:
             list(dict.fromkeys(package for package, private in packages if not (private or tests))),
             list(dict.fromkeys(package for package, private in packages if private or tests)),
         )
+    if name.endswith(".gemspec"):
+        needed = re.findall(r"\.add_(?:runtime_)?dependency[ (]*[\"']([\w-]{1,100})", content)
+        return needed, re.findall(r"\.add_development_dependency[ (]*[\"']([\w-]{1,100})", content)
     if name == "Gemfile":
         return re.findall(r"^\s?gem ['\"]([\w-]{1,100})", content, re.MULTILINE), []
     if name == "requirements.txt":

@@ -11,10 +11,30 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-from qflow_dagster.knowledge.question_concepts import CONCEPTS, NEUTRAL, PHRASES
+from qflow_dagster.knowledge.question_concepts import CONCEPTS, NEUTRAL, PHRASES, concept_of
 from qflow_dagster.knowledge.question_forms import FORMS
 
 MAX_WORDS = 40
+# Words of these concepts may be verbs or nouns: "which sets are used", "which adapters call X".
+_VERBS = frozenset(
+    {
+        "CALL",
+        "DEFINE",
+        "IMPORT",
+        "INHERIT",
+        "NEED",
+        "PLAY",
+        "RAISE",
+        "READ",
+        "RETURN",
+        "RUN",
+        "SET",
+        "TAKE",
+        "USE",
+        "WORK",
+    }
+)
+_BE = frozenset(["is", "are", "was", "were", "can", "could", "have", "has", "would", "will"])
 # A noun beside a name says of what kind that is, and nothing more. A word beside one of the first is a name.
 _NOUNS = frozenset(
     re.findall(
@@ -97,8 +117,19 @@ def _concepts(tokens: list[str], ends: set[str], names: list[str]) -> Iterator[s
             continue
         beside = are_names[max(index - 1, 0)] or are_names[min(index + 1, len(plain) - 1)]
         lower = word.lower()
-        if word and lower not in NEUTRAL and not (beside and lower in _MORE_NOUNS):
-            yield CONCEPTS.get(lower, lower)
+        if not word or lower in NEUTRAL or (beside and lower in _MORE_NOUNS) or _is_any_thing(index, plain):
+            continue
+        yield concept_of(lower)
+
+
+def _is_any_thing(index: int, words: list[str]) -> bool:
+    """Return whether a word names any things of which a question asks which they are: "which adapters extend X"."""
+    if not index or words[index - 1].lower() not in ("which", "what") or index + 1 == len(words):
+        return False
+    concept, after = concept_of(words[index].lower()), words[index + 1].lower()
+    if after in _BE:
+        return concept.islower() or concept in _VERBS
+    return concept.islower() and concept_of(after) in _VERBS
 
 
 def _is_name(token: str, word: str, index: int, words: list[str]) -> bool:

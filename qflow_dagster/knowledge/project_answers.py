@@ -103,7 +103,10 @@ _TEST_COMMANDS = (
     r"^(?:[Mm]akefile|justfile|tox\.ini|noxfile\.py|Rakefile|mix\.exs|go\.mod|Cargo\.toml|pom\.xml"
     r"|build\.gradle(?:\.kts)?)$"
 )
-_RUNS_TESTS = re.compile(r"\b(?:tests?|tox|pytest|nox)\b|\bmake check\b")
+_RUNS_TESTS = re.compile(
+    r"\b(?:tests?|tox|pytest|nox|phpunit|pest|rspec|minitest|jest|vitest|mocha|ava|karma|gotestsum|ctest|nextest)\b"
+    r"|\b(?:make|gradlew?) check\b|\bmvn verify\b"
+)
 _INSTALLS = re.compile(r"\b(?:install|download|build|lint|clippy)\b")
 _BLOCK = re.compile(r"[|>][-+]?$")
 _MANIFESTS = r"^(?:pyproject\.toml|Cargo\.toml|package\.json|composer\.json)$"

@@ -26,6 +26,11 @@ PHRASES = tuple(
         ),
         (r"(?:anything|something|everything) (?:left )?(?:in|inside|below|under)", "code in"),
         (r"leftovers", "unused code"),
+        (r"com(?:e|es|ing) in(?:to being)?|came in(?:to being)?|(?:went|got|made it) into", "appeared"),
+        (r"where (?:do|does) (\w+) (?:create|construct|build)", r"where \1 use"),
+        (r"(?:derived|inherited|extended|subclassed) from", "extending"),
+        (r"taken into account|paid attention to", "read"),
+        (r"(?:at|during) run ?time|in (?:production|practice|ci)|on ci", " "),
         (
             r"(?:a|an|any|the|another|exact|near) (?:copy|clone|duplicate|twin) of|the same code(?: as)?|same code as",
             "similar",
@@ -50,7 +55,7 @@ PHRASES = tuple(
         (r"(?:could|can|would) deleting (\S+) hurt", r"risky change \1"),
         (r"how far does a change in (\S+) reach", r"impact change \1"),
         (r"delegat(?:es?|ing) to|forwards? to|hands? off to", "calls"),
-        (r"show(?:s|ed)? up|came into being", "appeared"),
+        (r"show(?:s|ed)? up", "appeared"),
         (
             r"go(?:es)? away|went away|get(?:ting)? rid of|got rid of|thrown? (?:away|out)|taken? out|no longer",
             "removed",
@@ -130,7 +135,7 @@ FILE: file files module modules directory directories folder folders path paths 
 CODE: code codebase place places spot spots section sections line lines location locations area areas
 PART: part parts component components piece pieces
 INSTANCE: instance instances objects
-PROJECT: project repository repo program application app tool system software product
+PROJECT: gem project repository repo program application app tool system software product
 FUNC: function functions method methods helper helpers routine routines procedure procedures subroutine
 FUNC: subroutines
 CLASS: entity class classes type types struct structs interface interfaces trait traits
@@ -228,7 +233,7 @@ ENV: envvars variables settings setting configuration options
 ENVIRONMENT: environment
 CLEAN: cleaned clean refactored improved improve tackled rewritten fixed simplified
 TOGETHER: alongside together
-SIMILAR: similar duplicate duplicates duplicated copied copies resembles identical
+SIMILAR: repeat similar duplicate duplicates duplicated copied copies resembles identical
 HARD: hard difficult painful complicated complex tricky messy convoluted fear fears fragile
 COMPLEXITY: complexity metrics
 DIFFERENCE: differ differs difference differences different diff compare
@@ -240,3 +245,29 @@ CONCEPTS = {
     for concept, _, words in (row.partition(": ") for row in _ROWS.strip().splitlines())
     for word in words.split()
 }
+# The concept that the past of a verb means, where it is another one.
+_PAST = {
+    "ADD": "ADDED",
+    "CALL": "CALLED",
+    "CHANGE": "CHANGED",
+    "COVER": "COVERED",
+    "DEFINE": "DEFINED",
+    "HAPPEN": "HAPPENED",
+    "IMPORT": "IMPORTED",
+    "INHERIT": "INHERITED",
+    "NEED": "NEEDED",
+    "RAISE": "RAISED",
+    "USE": "USED",
+}
+_ENDINGS = re.compile(r"(?P<stem>\w{3,}?)(?:s|es|ing|(?P<past>e?d))")
+
+
+def concept_of(word: str) -> str:
+    """Return the concept of a word in lower case, also of another form of it ("adapted"); the word if it has none."""
+    if word in CONCEPTS:
+        return CONCEPTS[word]
+    if match := _ENDINGS.fullmatch(word):
+        for base in (match["stem"], f"{match['stem']}e"):
+            if concept := CONCEPTS.get(base):
+                return _PAST.get(concept, concept) if match["past"] else concept
+    return word

@@ -160,7 +160,7 @@ FORMS = {
         rf"(?:when|who|what COMMIT) (?:(?:ADDED|CHANGE|CHANGED|REMOVED) ){{2,}}{_X}",
     ],
     "owner": [
-        _any_order(("who", "EXPERT"), "KNOW|BUG|ADD|CHANGE|CODE|FIND|FIX|if|when", _X),
+        _any_order(("who", "EXPERT"), "KNOW|BUG|ADD|CHANGE|CODE|COMMIT|FIND|FIX|if|when", _X),
         rf"who SUMMARY {_X}",
         rf"who (?:KNOW )+(?:CODE )*{_X}",
         rf"(?:what )?EXPERT {_X}",
@@ -170,7 +170,7 @@ FORMS = {
         _any_order(("HARD|COMPLEXITY",), "why|how|what|if|CHANGE|READ|EXPERT|TEST|FIX|CODE|FUNC|FILE", _X),
     ],
     "similar": [
-        rf"(?:(?:what|where|if) )?{_OF_CODE}SIMILAR {_OF_CODE}{_X}",
+        rf"(?:(?:what|where|if|NEW) )?{_OF_CODE}SIMILAR {_OF_CODE}{_X}",
         rf"(?:(?:where|if) )?{_X} SIMILAR(?: (?:BY|NEW|CODE|FILE|FUNC|CLASS))*",
     ],
     "describe": [
@@ -207,7 +207,10 @@ FORMS = {
         _any_order(("TEST", "RUN|COMMAND"), "what|how|USE|UNIT|CALL|PROJECT"),
     ],
     "running": [_any_order(("RUN", "how|PROJECT|COMMAND|FILE"), "what|where|CODE")],
-    "requirements": [r"(?:what )?(?:LIB )+(?:(?:PROJECT|IMPORT|USE|NEED|NEEDED|USED|RUN|BY) ?)+"],
+    "requirements": [
+        r"what PROJECT (?:NEED|USE|IMPORT)",
+        r"(?:what )?(?:LIB )+(?:(?:PROJECT|IMPORT|USE|NEED|NEEDED|USED|RUN|BY) ?)+",
+    ],
     "configuration": [
         _any_order(
             ("ENV", "READ|USE|USED|SET|ADDED|CHANGE|NEED|NEEDED|TAKE|OFFER|VALUE|IMPACT|BREAK"),

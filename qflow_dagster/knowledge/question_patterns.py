@@ -24,9 +24,7 @@ _GONE = r"(?:removed|deleted|dropped|taken out|thrown out)"
 _ADDED = r"(?:added|created|introduced|written|implemented)"
 _CHANGED = r"(?:changed|touched|modified|edited|updated)"
 _RELATED = r"(?:related|connected|linked|coupled)"
-_REPO = (
-    r"(?:project|package|library|repository|repo|crate|module|application|app|program|code ?base|code|tool)"
-)
+_REPO = r"(?:project|package|library|repository|repo|crate|module|application|app|program|gem|code ?base|code|tool)"
 _PROJECT = rf"(?:(?:this|the|our|your) {_REPO}|it|this)"
 _NEW = r"(?:(?:a|an|another|new|one more|some|my|the|own) ){1,3}"
 _ADD = r"(?:add|put|place|create|implement|write|register|define)"
@@ -42,7 +40,7 @@ _CHANGES = r"(?:changes|commits|diff|log)"
 PATTERNS = {
     "requirements": [
         rf"(?:what|which \w+) (?:does|do) {_PROJECT} (?:depend on|require|use|need){_NONE}",
-        rf"(?:(?:what|which)(?: are)? )?{_NONE}(?:the )?(?:(?:external|third-party|runtime|direct) )*"
+        rf"(?:(?:what|which)(?: are)? )?{_NONE}(?:the )?(?:(?:external|third-party|runtime|direct|dev|development) )*"
         rf"(?:dependencies|requirements|packages|libraries)"
         rf"(?: (?:of|are (?:used|needed|required) (?:by|in)|(?:does|do)) {_PROJECT})?"
         r"(?: (?:have|use|need|require|depend on))?(?: are (?:used|needed|required|there))?",
@@ -123,7 +121,7 @@ PATTERNS = {
         r"(?: (?:to|with|on) each other)?",
         rf"how (?:is|are|does|do) {_A} (?:{_RELATED}|relate|connect|interact) (?:to|with) {_O}",
         rf"(?:is|are) {_A} (?:{_RELATED} (?:to|with)|connected with|dependent on) {_O}",
-        r"(?:relation(?:ship)?|connection|link|path|way|dependency|call chain|call path) "
+        r"(?:is there )?(?:a |any )?(?:relation(?:ship)?|connection|link|path|way|dependency|call chain|call path) "
         rf"(?:between|from) {_A} (?:and|to) {_O}",
         rf"where (?:does|do) {_A} (?:\w+ly )?(?:use|call|invoke|import|reach) {_O}",
         rf"what (?:connects|links) {_A} (?:and|to|with) {_O}",
@@ -206,7 +204,7 @@ PATTERNS = {
         rf"who (?:has )?{_CHANGED} {_S} (?:recently|lately)",
     ],
     "owner": [
-        rf"who (?:knows|owns|maintains|wrote|understands|is responsible for|knows about|"
+        rf"who (?:knows|owns|maintains|wrote(?: most of)?|understands|is responsible for|knows about|"
         rf"has written) {_S}(?: best| most)?",
         rf"(?:who is the )?(?:owners?|main author|maintainers?|expert|authors?|code ?owners?|"
         rf"reviewers?) (?:of|on|for) {_S}",
@@ -230,7 +228,7 @@ PATTERNS = {
         r"most imported) (?:functions?|files?))",
         r"(?:which|what) (?P<subject4>languages?).*",
         r"(?:who are )?(?:the )?(?:main |top )?(?P<subject5>authors|contributors|maintainers)",
-        r"who (?P<subject6>wrote most) of .*",
+        rf"who (?P<subject6>wrote most) of {_PROJECT}",
         r"how many (?P<subject7>files|lines|commits|authors|functions|symbols)\b.*",
         rf"how (?P<subject8>big|large|long) is {_PROJECT}",
     ],
@@ -348,7 +346,7 @@ PATTERNS = {
 # Words that add nothing to a question, and beginnings that ask for an answer.
 FILLERS = re.compile(
     r"\b(?:exactly|actually|currently|still|usually|typically|normally|often|really|please|just|anywhere|somewhere|"
-    r"precisely|again|by name)\b ?",
+    r"precisely|again|by name)\b ?|,? and (?:by whom|who did it|when|why)$",
     re.IGNORECASE,
 )
 LEADS = re.compile(
