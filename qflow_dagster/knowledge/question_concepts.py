@@ -28,6 +28,13 @@ PHRASES = tuple(
         (r"leftovers", "unused code"),
         (r"com(?:e|es|ing) in(?:to being)?|came in(?:to being)?|(?:went|got|made it) into", "appeared"),
         (r"where (?:do|does) (\w+) (?:create|construct|build)", r"where \1 use"),
+        (r"where (?:do|does) (\w+) make (?:a|an|new)", r"where \1 use"),
+        (r"where else", "where another"),
+        (r"can (?:i|we|you|one) do with", "offers"),
+        (r"what (?:do|does) (?:i|we|one|you) need (\S+) for", r"why \1"),
+        (r"c[ao]me up with", "added"),
+        (r"where (?:has|have|did|is) (\S+) (?:gone|go)(?: to)?", r"what happened to \1"),
+        (r"since when", "when"),
         (r"(?:derived|inherited|extended|subclassed) from", "extending"),
         (r"taken into account|paid attention to", "read"),
         (r"(?:at|during) run ?time|in (?:production|practice|ci)|on ci", " "),
@@ -115,7 +122,7 @@ NEUTRAL = frozenset(
         "internally explicitly direct total under inside within around about into onto through throughout via up out",
         "over between concrete public certain such then always sometimes automatically easily quickly ultimately",
         "originally anything something i'm we're coworkers colleagues team made make makes analysis major minor",
-        "actively everything left remaining behind already tend tends thing things ones",
+        "guys folks actively everything left remaining behind already tend tends thing things ones",
     )
     for word in row.split()
 )
@@ -148,7 +155,7 @@ ARG: parameter parameters argument arguments args params arg param inputs
 COMMIT: commit commits revision revisions patch
 RELEASE: release releases version versions tag tags
 CALL: call calls calling invoke invokes invoking execute executes executing reach reaches reaching hit hits
-CALLED: called named invoked executed triggered reached
+CALLED: called named invoked executed triggered reached reachable
 LEAD: lead leads leading trigger triggers triggering cause causes causing
 CALLER: callers caller usages usage users references reference occurrences occurrence consumers consumer
 CALLER: clients invocations
@@ -170,7 +177,7 @@ OFFER: offers offer provide provides expose exposes carry carries
 INHERIT: inherit inherits extend extends subclass derive derives implement implements implementing extending
 INHERIT: subclassing deriving inheriting based specialise specialize override overrides
 INHERITED: subclassed extended inherited derived overridden
-CHILD: subclasses children descendants implementations subtypes
+CHILD: variants subclasses children descendants implementations subtypes
 PARENT: parent parents base bases superclass superclasses ancestor ancestors hierarchy
 RAISE: raise raises raising throw throws throwing
 RAISED: raised thrown
@@ -188,10 +195,10 @@ ADDED: inserted appear appeared appears existed
 EXIST: exist exists existing
 NEW: new another additional
 GO: go goes belong belongs
-FIX: fix adapt adjust update updating check watch revise repair
+FIX: retest fix adapt adjust update updating check watch revise repair
 BREAK: break breaks breaking broken affect affects affected fail fails stop stops suffer complain complains
 COMPILE: compiling compile building working
-IMPACT: influence influences impact impacts effect effects implications implication
+IMPACT: matter matters influence influences impact impacts effect effects implications implication
 IMPACT: consequences consequence fallout repercussions
 RISKY: risky risk dangerous safe safely
 WITHOUT: without
@@ -225,7 +232,7 @@ SUMMARY: documentation docs meaning
 HAPPEN: happen happens
 HAPPENED: happened
 VALUE: value values default defaults data
-READ: read reads reading parse parses parsed evaluate evaluates evaluated checked
+READ: care cares read reads reading parse parses parsed evaluate evaluates evaluated checked
 SET: set sets configured initialised initialized
 ORIGIN: origin origins
 LIB: library libraries dependency dependencies package packages deps external

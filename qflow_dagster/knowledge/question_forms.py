@@ -26,7 +26,7 @@ FORMS = {
     "between": [
         _any_order(
             ("COMMIT|CHANGE|CHANGED|DIFFERENCE|NEW|HAPPEN|HAPPENED|HISTORY|ADD|ADDED|FIX|COMPARED|SUMMARY",),
-            "what|how|who|FILE|CODE|BY|if",
+            "what|how|who|when|FILE|CODE|BY|if",
             r"V(?: (?:CHANGE|CHANGED|ADD|FIX|NEW|COMPARED|BY|if))* V",
         ),
         r"what (?:(?:CHANGE|CHANGED|DIFFERENCE|NEW|ADDED) )+(?:RELEASE )?V",
@@ -40,6 +40,7 @@ FORMS = {
         rf"if CHANGE {_X} what FILE (?:FIX|CHANGE|CHANGED)",
         rf"what (?:FILE )?(?:CHANGE|CHANGED) TOGETHER {_X}",
         rf"what (?:FILE )?CHANGE (?:if|when) CHANGE {_X}",
+        rf"what FILE FIND (?:if|when) CHANGE {_X}",
         rf"what FILE (?:CHANGE|CHANGED|FIX) (?:TOGETHER )?(?:if |when )?(?:CHANGE )?{_X}",
     ],
     "affected": [
@@ -62,13 +63,13 @@ FORMS = {
         r"(?:where |what (?:FILE|CODE) )(?:(?:ADD|INHERIT|DEFINE|CODE) )?NEW (?P<subject>[a-z][a-z ]*)",
         r"(?:where |what (?:FILE|CODE) )NEW (?P<subject2>[a-z][a-z ]*?)(?: (?:GO|ADD|ADDED|DEFINED))",
         r"ADD NEW (?P<subject3>[a-z][a-z ]*?) (?:where|what (?:FILE|CODE))(?: (?:ADD|GO|BEGIN|FIND))*",
-        rf"(?=.*\b(?:where|FILE)\b)(?:(?:where|what|FILE|CODE|NEED|ADD|GO) )*NEW (?:[A-Za-z-]+ ){{0,3}}?"
+        rf"(?=.*\b(?:where|FILE)\b)(?:(?:where|what|FILE|CODE|NEED|ADD|GO) )*(?:NEW|ADD) (?:[A-Za-z-]+ ){{0,3}}?"
         rf"(?:LIKE|DEFINITION|CLASS|CHILD) {_X}(?: (?:where|what|FILE|CODE|ADD|ADDED|GO|DEFINED))*",
     ],
     "raised": [
         rf"(?:{_ASK} )?(?:(?:CONDITION|CODE|FUNC|FILE) )*{_X} RAISED",
         rf"{_ASK} (?:(?:CONDITION|CODE|FUNC|FILE) )*RAISE {_X}",
-        r"(?P<error>(?:where|what) N ORIGIN|(?:what|when) CONDITION N)",
+        r"(?P<error>(?:where|what) N ORIGIN|(?:what|when) CONDITION N|when N|what REASON N)",
         r"(?P<error2>what ORIGIN N)",
         rf"(?P<error3>{_ASK} (?:(?:CONDITION|CODE|FUNC|FILE) )*LEAD N)",
     ],
@@ -89,7 +90,8 @@ FORMS = {
         rf"(?:where |how )?{_X} INHERITED",
         rf"(?:who )?INHERITED {_X}",
         rf"(?:what )?(?:CLASS )?(?:CHILD |CLASS INHERITED (?:BY )?){_X}",
-        rf"{_X} (?:CHILD)",
+        rf"{_X} CHILD",
+        rf"how OFTEN (?:CHILD|CLASS INHERIT) {_X}",
     ],
     "members": [
         rf"(?:what )?(?:(?:FUNC|FIELD|API|PART) )+(?:CODE |OFFER |DEFINED |DEFINE )*{_X}(?: (?:OFFER|DEFINE|DEFINED))?",
@@ -117,8 +119,8 @@ FORMS = {
     ],
     "word": [
         rf"(?:where|what|how) {_X} (?:BY )?(?:(?:VALUE|SET|READ|DEFINED) )*(?:VALUE|SET|READ)(?: (?:BY|VALUE))*",
-        rf"(?:BY )?(?:what|where|who) (?:(?:CODE|FILE|FUNC|PROJECT) )*(?:READ|SET) (?:ENV )?{_X}",
-        _any_order(("ENVIRONMENT",), "what|where|BY|CODE|FILE|FUNC|READ|SET|TAKE|USED|VALUE", "N"),
+        rf"(?:BY )?(?:what|where|who) (?:(?:PART|CODE|FILE|FUNC|PROJECT) )*(?:READ|SET) (?:ENV )?{_X}",
+        _any_order(("ENVIRONMENT",), "what|where|who|BY|CODE|FILE|FUNC|READ|SET|TAKE|USED|VALUE", "N"),
         rf"what VALUE {_X}",
     ],
     "dead": [
@@ -129,8 +131,8 @@ FORMS = {
         rf"(?:if |who )?(?:{_X} UNUSED|UNUSED {_X})",
         rf"(?:(?:what|where|who|FIND) )*{_OF_CODE}(?:where )?(?:CALL|USE|LEAD) {_X}",
         rf"(?:(?:what|where|who|how|FIND) )*(?:OFTEN )?(?:CALLER )+(?:CODE )*{_X}",
-        rf"(?:(?:what|where|who|when|how|BY|CONDITION|FIND) )*(?:(?:CODE|FILE) )*(?:OFTEN )?{_X} "
-        rf"(?:USED|CALLED|NEEDED)(?: BY (?:what|who))?",
+        rf"(?:(?:what|where|who|when|how|if|BY|CONDITION|FIND|NEW) )*(?:(?:CODE|FILE) )*(?:OFTEN )?{_X} "
+        rf"(?:USED|CALLED|NEEDED)(?: BY(?: (?:what|who))?)?",
         rf"(?:what|where) (?:CODE )?(?:INSTANCE (?:ADD )?{_X}|ADD INSTANCE {_X})(?: (?:ADDED|USED))?",
         rf"how (?:OFTEN )+(?:{_OF_CODE})(?:CALL |USE )?{_X}(?: (?:CALLED|USED))?",
         rf"(?:NOTHING )(?:USE|CALL) {_X}",
@@ -146,7 +148,7 @@ FORMS = {
         rf"(?:when|why|who|what (?:COMMIT|RELEASE|REASON)) (?:BY )?{_X} (?:FIRST )?ADDED(?: FIRST)?",
         rf"(?:what )?REASON (?:ADD |ADDED )?{_X}(?: ADDED)?",
         rf"how LONG {_X}(?: (?:ADDED|EXIST))?",
-        _any_order(("ADDED|FIRST", "when|who|why|COMMIT|RELEASE"), "what|if|BY|TIME", _X),
+        _any_order(("ADDED|FIRST", "when|who|why|COMMIT|RELEASE"), "what|if|BY|TIME|FIND", _X),
         rf"(?:BY )?(?:what )?(?:RELEASE|COMMIT) (?:USE|OFFER|EXIST|NEED) {_X}",
     ],
     "history": [
@@ -161,7 +163,7 @@ FORMS = {
     ],
     "owner": [
         _any_order(("who", "EXPERT"), "KNOW|BUG|ADD|CHANGE|CODE|COMMIT|FIND|FIX|if|when", _X),
-        rf"who SUMMARY {_X}",
+        rf"who (?:SUMMARY|CODE) {_X}",
         rf"who (?:KNOW )+(?:CODE )*{_X}",
         rf"(?:what )?EXPERT {_X}",
         rf"who (?:BUG )+{_X}",
@@ -170,6 +172,7 @@ FORMS = {
         _any_order(("HARD|COMPLEXITY",), "why|how|what|if|CHANGE|READ|EXPERT|TEST|FIX|CODE|FUNC|FILE", _X),
     ],
     "similar": [
+        rf"where NEW CODE {_X}",
         rf"(?:(?:what|where|if|NEW) )?{_OF_CODE}SIMILAR {_OF_CODE}{_X}",
         rf"(?:(?:where|if) )?{_X} SIMILAR(?: (?:BY|NEW|CODE|FILE|FUNC|CLASS))*",
     ],
@@ -219,6 +222,7 @@ FORMS = {
     ],
     "next": [
         r"(?:what|where) (?:(?:PART|CODE|FILE|FUNC) )*CHANGE FIRST",
+        r"where RUN (?:CLEAN|FIX|CHANGE)",
         _any_order(("FIRST", "FIX|CLEAN"), "what|where|PART|CODE|FILE|FUNC|WORK|PROJECT"),
     ],
 }

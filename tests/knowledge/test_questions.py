@@ -352,6 +352,9 @@ NOT_UNDERSTOOD = {
     "Which functions in src/orders.py could I throw away?",
     "What happens to STOCK_LIMIT, where is it evaluated?",
     "What are we depending on?",
+    "What does apply_discount need to call to do its work?",
+    "Can anything in cart/totals.py be thrown out because nobody calls it?",
+    "In which version will I find CartTotals for the first time?",
 }
 
 
