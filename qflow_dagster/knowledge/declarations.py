@@ -25,6 +25,9 @@ _BASE_LIST = re.compile(
     r"|\b(?:extends|implements|with)\b(?P<words>.*)$|(?<!:):(?!:)(?P<colon>.*)$|<\s+(?P<ruby>[\w:]+)\s*$"
     r"|\bimpl\b(?:<[^>]*>)?\s+(?P<rust>[\w:]+).*\bfor\b"
 )
+_SCRIPTS = FAMILIES[-1]
+_APPLYING = frozenset({"call", "apply"})
+_FUNCTION = re.compile(r"(?!(?:this|super)$)(?:[\w$]+\.)*[\w$]+")
 _SCOPE = re.compile(r"\.|::|#")
 _PARAMETERS = re.compile(r"<[^<>]*>|\[[^\[\]]*\]")
 
@@ -205,10 +208,23 @@ class Declarations:
         *,
         within: Sequence[SymbolLocation | Definition] | None = None,
     ) -> list[Call]:
-        """Return the calls of some names (None: of all), or those within some definitions, of own code."""
-        named = "true" if names is None else "c.name_called = ANY(:names)"
-        rows = "cardinality(s.calls) > 0" if names is None else "s.calls && CAST(:names AS text[])"
-        parameters = {**self.snapshot.interval, "names": list(names or ())}
+        """Return the calls of some names (None: of all), or those within some definitions, of own code.
+
+        `f.call(...)` and `f.apply(...)` of JavaScript are calls of `f`.
+        """
+        named, rows = "true", "cardinality(s.calls) > 0"
+        if names is not None:
+            named = """(c.name_called = ANY(:names) OR (c.name_called = ANY(:applying) AND b.language = ANY(:scripts)
+                AND regexp_replace(split_part(c.receiver, ': ', 1), '^.*\\.', '') = ANY(:names)))"""
+            rows = (
+                "(s.calls && CAST(:names AS text[]) OR (s.calls && :applying AND b.language = ANY(:scripts)))"
+            )
+        parameters = {
+            **self.snapshot.interval,
+            "names": list(names or ()),
+            "applying": list(_APPLYING),
+            "scripts": list(_SCRIPTS),
+        }
         if within is not None:
             rows += """ AND EXISTS (SELECT FROM unnest(CAST(:paths AS text[]), CAST(:starts AS int[]),
                 CAST(:ends AS int[])) w(path, first, last)
@@ -227,7 +243,7 @@ class Declarations:
                 AS c(name_called, receiver, line, number)
             WHERE {IN_SNAPSHOT} AND NOT f.vendored AND {rows} AND {named} ORDER BY test, path, line
         """)
-        return [Call(*row) for row in self.connection.execute(query, parameters)]
+        return [_of_function(Call(*row)) for row in self.connection.execute(query, parameters)]
 
     def aliases_of(self, name: str) -> set[str]:
         """Return the other names under which files import something."""
@@ -238,6 +254,16 @@ class Declarations:
             WHERE {IN_SNAPSHOT} AND cardinality(i.aliases) > 0 AND a.name = ANY(:names) AND a.alias NOT IN ('', '*')
         """)
         return set(self.connection.scalars(query, {**self.snapshot.interval, "names": [name]}))
+
+
+def _of_function(call: Call) -> Call:
+    """Return `f.call()` of JavaScript as a call of `f`; other calls as they are."""
+    # A receiver stands before its declared type.
+    written = call.receiver.partition(": ")[0]
+    if call.name not in _APPLYING or call.language not in _SCRIPTS or not _FUNCTION.fullmatch(written):
+        return call
+    receiver, _, name = written.rpartition(".")
+    return call._replace(receiver=receiver, name=name)
 
 
 def bound(imported: Import, language: str) -> Iterator[tuple[str, str | None]]:

@@ -217,7 +217,7 @@ BUG: bug bugs issue issues question questions tickets pr prs
 LAST: last latest recent recently newest lately
 FIRST: first initial initially oldest next priority urgent
 HISTORY: history changelog log evolution undergone seen
-TIME: day days week weeks month months year years
+TIME: time day days week weeks month months year years
 REASON: reason motivation rationale
 LONG: long old
 OFTEN: often many times frequently

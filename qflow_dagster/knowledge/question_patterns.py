@@ -204,7 +204,8 @@ PATTERNS = {
         rf"who (?:has )?{_CHANGED} {_S} (?:recently|lately)",
     ],
     "owner": [
-        rf"who (?:knows|owns|maintains|wrote(?: most of)?|understands|is responsible for|knows about|"
+        rf"who (?:knows|owns|maintains|wrote(?: most of(?! (?:{_PROJECT}|(?:the )?{_REPO})$))?|"
+        r"understands|is responsible for|knows about|"
         rf"has written) {_S}(?: best| most)?",
         rf"(?:who is the )?(?:owners?|main author|maintainers?|expert|authors?|code ?owners?|"
         rf"reviewers?) (?:of|on|for) {_S}",
@@ -228,7 +229,7 @@ PATTERNS = {
         r"most imported) (?:functions?|files?))",
         r"(?:which|what) (?P<subject4>languages?).*",
         r"(?:who are )?(?:the )?(?:main |top )?(?P<subject5>authors|contributors|maintainers)",
-        rf"who (?P<subject6>wrote most) of {_PROJECT}",
+        rf"who (?P<subject6>wrote most) of (?:{_PROJECT}|(?:the )?{_REPO})",
         r"how many (?P<subject7>files|lines|commits|authors|functions|symbols)\b.*",
         rf"how (?P<subject8>big|large|long) is {_PROJECT}",
     ],

@@ -354,7 +354,6 @@ NOT_UNDERSTOOD = {
     "What are we depending on?",
     "What does apply_discount need to call to do its work?",
     "Can anything in cart/totals.py be thrown out because nobody calls it?",
-    "In which version will I find CartTotals for the first time?",
 }
 
 
