@@ -25,7 +25,15 @@ PHRASES = tuple(
             "unused",
         ),
         (r"(?:anything|something|everything) (?:left )?(?:in|inside|below|under)", "code in"),
-        (r"leftovers", "unused code"),
+        (r"leftovers|(?:any|some)thing unused", "unused code"),
+        (r"(?:nobody|nothing|no one) needs?", "unused"),
+        (r"call about", "ask about"),
+        (r"where (\S+) (?:starts|begins)", r"where \1 defined"),
+        (r"(?:take|bring|jump) (?:me )?to", "find"),
+        (r"everything that (?:touches|uses|calls)", "callers of"),
+        (r"(?:called|invoked|used) (?:inside|within)", "called by"),
+        (r"(?:somebody|someone|anybody|anyone) cop(?:y|ied)", "similar"),
+        (r"in terms of", " "),
         (r"com(?:e|es|ing) in(?:to being)?|came in(?:to being)?|(?:went|got|made it) into", "appeared"),
         (r"where (?:do|does) (\w+) (?:create|construct|build)", r"where \1 use"),
         (r"where (?:do|does) (\w+) make (?:a|an|new)", r"where \1 use"),
@@ -64,7 +72,7 @@ PHRASES = tuple(
         (r"delegat(?:es?|ing) to|forwards? to|hands? off to", "calls"),
         (r"show(?:s|ed)? up", "appeared"),
         (
-            r"go(?:es)? away|went away|get(?:ting)? rid of|got rid of|thrown? (?:away|out)|taken? out|no longer",
+            r"go(?:es)? away|went away|g[eo]t(?:ting)? rid of|thr(?:ow|own|ew) (?:away|out)|taken? out|no longer",
             "removed",
         ),
         (r"got to do with|have to do with|has to do with|talks? to|deals with", "relate"),
@@ -122,7 +130,7 @@ NEUTRAL = frozenset(
         "internally explicitly direct total under inside within around about into onto through throughout via up out",
         "over between concrete public certain such then always sometimes automatically easily quickly ultimately",
         "originally anything something i'm we're coworkers colleagues team made make makes analysis major minor",
-        "guys folks actively everything left remaining behind already tend tends thing things ones",
+        "guys folks well feel feels actively everything left remaining behind already tend tends thing things ones",
     )
     for word in row.split()
 )
@@ -186,12 +194,12 @@ CATCH: catch handle expect
 CHANGE: change changes changing modify modifies modifying edit edits editing touch touches touching rename
 CHANGE: renaming delete deletes deleting remove removes removing refactor refactoring alter altering rewrite
 CHANGE: rewriting replace replacing
-CHANGED: changed modified edited touched updated altered
+CHANGED: broke changed modified edited touched updated altered
 REMOVED: removed deleted dropped killed gone disappear disappeared vanish vanished drop drops
 MOVED: moved renamed replaced
 ADD: add adds adding create creates creating introduce introduces introducing put insert bring brings
 ADDED: added created introduced originated ship ships shipped land lands landed arrive arrived debut brought
-ADDED: inserted appear appeared appears existed
+ADDED: came inserted appear appeared appears existed
 EXIST: exist exists existing
 NEW: new another additional
 GO: go goes belong belongs
@@ -202,7 +210,7 @@ IMPACT: matter matters influence influences impact impacts effect effects implic
 IMPACT: consequences consequence fallout repercussions
 RISKY: risky risk dangerous safe safely
 WITHOUT: without
-SIGNATURE: signature
+SIGNATURE: behaviour behavior signature
 COVER: cover covers exercise exercises verify verifies
 COVERED: covered tested exercised verified
 COVERAGE: coverage
@@ -241,7 +249,7 @@ ENVIRONMENT: environment
 CLEAN: cleaned clean refactored improved improve tackled rewritten fixed simplified
 TOGETHER: alongside together
 SIMILAR: repeat similar duplicate duplicates duplicated copied copies resembles identical
-HARD: hard difficult painful complicated complex tricky messy convoluted fear fears fragile
+HARD: bad hard difficult painful complicated complex tricky messy convoluted fear fears fragile
 COMPLEXITY: complexity metrics
 DIFFERENCE: differ differs difference differences different diff compare
 COMPARED: compared relative since versus vs

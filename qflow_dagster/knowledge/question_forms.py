@@ -35,9 +35,10 @@ FORMS = {
         rf"(?:(?:how|where|what) )?(?:{_X} )(?:(?:CALL|USE|IMPORT|RELATE|INHERIT|NEED|KNOW) )+{_X}",
         rf"(?:what )?(?:(?:RELATE|FILE|BY) )+{_X} {_X}",
         rf"how {_X} {_X}(?: RELATE)?",
+        rf"(?:if )?{_X} {_X} RELATE",
     ],
     "coupled": [
-        rf"if CHANGE {_X} what FILE (?:FIX|CHANGE|CHANGED)",
+        rf"if (?:CHANGE|FIX) {_X} what FILE (?:NEED )?(?:FIX|CHANGE|CHANGED)",
         rf"what (?:FILE )?(?:CHANGE|CHANGED) TOGETHER {_X}",
         rf"what (?:FILE )?CHANGE (?:if|when) CHANGE {_X}",
         rf"what FILE FIND (?:if|when) CHANGE {_X}",
@@ -50,8 +51,8 @@ FORMS = {
         rf"(?:if |when |BY )?(?:CHANGE |REMOVED )?)"
         rf"(?:(?:SIGNATURE|RETURN|CLASS|DEFINITION|ARG) )*{_X}(?: (?:CHANGE|CHANGED|REMOVED))?",
         _any_order(
-            ("BREAK|RISKY|IMPACT|FIX", "if|when|BY", "CHANGE|CHANGED|REMOVED"),
-            "what|who|where|how|PART|CODE|FILE|FUNC|CLASS|TEST|SIGNATURE|RETURN|CALLER",
+            ("BREAK|RISKY|IMPACT|FIX", "if|when|BY|WITHOUT", "CHANGE|CHANGED|REMOVED"),
+            "COMPILE|what|who|where|how|PART|CODE|FILE|FUNC|CLASS|TEST|SIGNATURE|RETURN|CALLER",
             _X,
         ),
         rf"(?:what|who) {_OF_CODE}USE SIGNATURE {_X}",
@@ -76,6 +77,7 @@ FORMS = {
     "raises": [
         rf"(?:what )?ERROR (?:(?:CATCH|RAISED|BY|if|CALL|when|THROW|RETURN) )*{_X}(?: (?:RAISE|RAISED|RETURN))?",
         rf"{_X} (?:RAISE|BREAK)(?: BY)?(?: ERROR)",
+        rf"(?:what )?{_X} RAISE",
         rf"if CALL {_X} what ERROR (?:CATCH|RAISED)",
     ],
     "bases": [
@@ -83,10 +85,11 @@ FORMS = {
         rf"(?:where|what) {_X} (?:DEFINED |fit )?(?:CLASS )?PARENT",
         rf"what CLASS (?:INHERITED|DEFINED|INHERIT) BY {_X}",
         rf"{_X} (?:INHERIT|INHERITED) (?:BY )?what",
+        rf"(?:if )?{_X} INHERIT",
         rf"(?:BY )?what (?:CLASS )?{_X} (?:INHERIT|INHERITED)(?: BY)?",
     ],
     "subclasses": [
-        rf"(?:(?:what|who|where) )?(?:(?:CLASS|CODE) )*INHERIT (?:BY )?{_X}",
+        rf"(?:(?:what|who|where) )?(?:(?:CLASS|CODE|ERROR) )*INHERIT (?:BY )?{_X}",
         rf"(?:where |how )?{_X} INHERITED",
         rf"(?:who )?INHERITED {_X}",
         rf"(?:what )?(?:CLASS )?(?:CHILD |CLASS INHERITED (?:BY )?){_X}",
@@ -98,6 +101,7 @@ FORMS = {
         rf"what {_X} (?:OFFER|DEFINE)",
         rf"what (?:DEFINED|OFFER) {_X}",
         rf"(?:what )?CLASS {_X} OFFER",
+        rf"(?:if )?{_X} (?:FUNC|FIELD|API)",
     ],
     "calls": [
         rf"what FUNC {_X} (?:CALL|USE|NEED)",
@@ -106,6 +110,7 @@ FORMS = {
         rf"(?:what )?CALLEE {_X}",
         rf"what FUNC BY {_X} CALLED",
         rf"what {_X} CALL",
+        rf"what (?:FUNC )?(?:CALLED|USED) (?:when|if) {_X} RUN",
     ],
     "dependencies": [
         rf"what (?:(?:FILE|LIB|CODE) )*{_X} (?:IMPORT|NEED)",
@@ -128,6 +133,7 @@ FORMS = {
         _any_order(("UNUSED", "CODE|FUNC|PART|CLASS|FIELD"), "what|where|if|FIND|PROJECT"),
     ],
     "used": [
+        rf"where CALL {_X} ORIGIN",
         rf"(?:if |who )?(?:{_X} UNUSED|UNUSED {_X})",
         rf"(?:(?:what|where|who|FIND) )*{_OF_CODE}(?:where )?(?:CALL|USE|LEAD) {_X}",
         rf"(?:(?:what|where|who|how|FIND) )*(?:OFTEN )?(?:CALLER )+(?:CODE )*{_X}",
@@ -148,6 +154,7 @@ FORMS = {
         rf"(?:when|why|who|what (?:COMMIT|RELEASE|REASON)) (?:BY )?{_X} (?:FIRST )?ADDED(?: FIRST)?",
         rf"(?:what )?REASON (?:ADD |ADDED )?{_X}(?: ADDED)?",
         rf"how LONG {_X}(?: (?:ADDED|EXIST))?",
+        rf"(?:if )?{_X} ADDED LAST",
         _any_order(("ADDED|FIRST", "when|who|why|COMMIT|RELEASE"), "what|if|BY|TIME|FIND", _X),
         rf"(?:BY )?(?:what )?(?:RELEASE|COMMIT) (?:USE|OFFER|EXIST|NEED) {_X}",
     ],
@@ -169,6 +176,7 @@ FORMS = {
         rf"who (?:BUG )+{_X}",
     ],
     "hotspot": [
+        rf"why {_X} BREAK OFTEN",
         _any_order(("HARD|COMPLEXITY",), "why|how|what|if|CHANGE|READ|EXPERT|TEST|FIX|CODE|FUNC|FILE", _X),
     ],
     "similar": [

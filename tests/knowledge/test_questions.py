@@ -354,6 +354,10 @@ NOT_UNDERSTOOD = {
     "What are we depending on?",
     "What does apply_discount need to call to do its work?",
     "Can anything in cart/totals.py be thrown out because nobody calls it?",
+    "I need the line where parse_invoice starts",
+    "Which places would notice if parse_invoice misbehaves?",
+    "What will stop working if I delete InvoiceRow?",
+    "Which env variables does the thing want?",
 }
 
 
