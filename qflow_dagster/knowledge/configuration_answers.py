@@ -120,19 +120,31 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 _MANIFESTS = (
     r"^(?:pyproject\.toml|setup\.cfg|requirements\.txt|Cargo\.toml|package\.json|composer\.json|"
-    r"go\.mod|pom\.xml|Gemfile|.*\.csproj|.*\.gemspec)$"
+    r"go\.mod|pom\.xml|Gemfile|.*\.csproj|.*\.gemspec|Package\.swift|Podfile|mix\.exs|build\.gradle(?:\.kts)?)$"
 )
 _OTHER_MANIFESTS = (
-    r"^(?:setup\.py|build\.gradle(?:\.kts)?|libs\.versions\.toml|Directory\.\w+\.props|packages\.config|Package\.swift|Podfile|"
-    r"mix\.exs|CMakeLists\.txt|conanfile\.(?:py|txt)|vcpkg\.json|rebar\.config|build\.sbt|deno\.jsonc?|"
+    r"^(?:setup\.py|libs\.versions\.toml|Directory\.\w+\.props|packages\.config|"
+    r"CMakeLists\.txt|conanfile\.(?:py|txt)|vcpkg\.json|rebar\.config|build\.sbt|deno\.jsonc?|"
     r"configure\.ac|meson\.build|MODULE\.bazel|requirements[-_].*\.txt|environment\.ya?ml)$"
 )
 # A manifest that takes what it requires from elsewhere, or in further ways that are not read.
 _ELSEWHERE = re.compile(
     r"\bdynamic\s*=\s*\[[^\]]*dependencies|\bworkspace\s*=\s*true|<parent>|<dependencyManagement>|"
-    r"\"(?:optionalDependencies|bundledDependencies)\"",
+    r"\"(?:optionalDependencies|bundledDependencies)\"|(?:implementation|api)[ (]+(?:libs\.|project\b)",
     re.MULTILINE,
 )
+# What packages stand after, at run time and for development, in manifests that are programs.
+_AFTER = {
+    ".gemspec": (r"\.add_(?:runtime_)?dependency", r"\.add_development_dependency"),
+    "Gemfile": (r"^\s?gem", None),
+    "Podfile": (r"^\s{0,8}pod", None),
+    "Package.swift": (r"\burl:", None),
+    "mix.exs": (r"^\s{0,12}\{:(?=\w{1,100}, ?[\"~a-z])", None),
+    "build.gradle": (
+        r"^\s{0,12}(?:implementation|api|runtimeOnly|compileOnly|compile)\b",
+        r"^\s{0,12}(?:test|androidTest|debug)\w{1,30}",
+    ),
+}
 _PACKAGE = re.compile(r"[A-Za-z0-9@][\w./@-]*")
 
 
@@ -187,17 +199,22 @@ def _required(path: str, content: str) -> tuple[list[str], list[str]]:
             list(dict.fromkeys(package for package, private in packages if not (private or tests))),
             list(dict.fromkeys(package for package, private in packages if private or tests)),
         )
-    if name.endswith(".gemspec"):
-        needed = re.findall(r"\.add_(?:runtime_)?dependency[ (]*[\"']([\w-]{1,100})", content)
-        return needed, re.findall(r"\.add_development_dependency[ (]*[\"']([\w-]{1,100})", content)
-    if name == "Gemfile":
-        return re.findall(r"^\s?gem ['\"]([\w-]{1,100})", content, re.MULTILINE), []
+    for ending, (run, development) in _AFTER.items():
+        if name.removesuffix(".kts").endswith(ending):
+            return _after(run, content), _after(development, content) if development else []
     if name == "requirements.txt":
         return _names([line for line in content.splitlines() if line[:1].isalnum()]), []
     _, _, required = content.partition("install_requires")
     return _names(
         [line.strip() for line in required.split("\n[")[0].splitlines()[1:] if line[:1].isspace()]
     ), []
+
+
+def _after(words: str, content: str) -> list[str]:
+    """Return the packages that stand in quotes or as a symbol after words; of an address, its last part."""
+    found = re.findall(rf"(?:{words})[ (]{{0,4}}[\"']?([\w./:@-]{{2,300}})", content, re.MULTILINE)
+    names = [re.sub(r"\.git$|:[\d.]+$", "", name) for name in found]
+    return list(dict.fromkeys(name.rpartition("/")[2] if "://" in name else name for name in names))
 
 
 def _names(requirements: list[str]) -> list[str]:

@@ -20,11 +20,16 @@ FAMILIES = (
     ("C", "C++", "Objective-C", "Objective-C++"),
     ("JavaScript", "TypeScript", "TSX", "JSX", "Vue", "Svelte"),
 )
-_BASE_LIST = re.compile(
-    r"\((?P<python>[^()]*(?:\([^()]*\)[^()]*)*)\)\s*$"
-    r"|\b(?:extends|implements|with)\b(?P<words>.*)$|(?<!:):(?!:)(?P<colon>.*)$|<\s+(?P<ruby>[\w:]+)\s*$"
-    r"|\bimpl\b(?:<[^>]*>)?\s+(?P<rust>[\w:]+).*\bfor\b"
-)
+_IMPLEMENTED = re.compile(r"(?:unsafe )?impl\b(?:<[^>]*>)?\s++([\w:]++).*\bfor\b")
+_IN_PARENTHESES = re.compile(r"\s*+(?:\[[^\[\]]*+\]\s*+)?\(([^()]*+(?:\([^()]*+\)[^()]*+)*+)\)\s*+:?\s*+$")
+# Parameters of a constructor, not bases: `val size: Int`, `int size`.
+_PARAMETERS_OF = re.compile(r"\w\s+\w|:")
+# Parentheses in parentheses, and parameters of types in others.
+MAX_NESTED = 5
+_INSIDE = re.compile(r"\([^()]*\)|<[^<>]*>")
+_BASE_LIST = re.compile(r"\b(?:extends|implements|with)\b(.*)$|(?<!:):(?!:)(.*)$|<\s+([\w:]+)\s*$")
+# What constrains or implements bases, and is none.
+_AFTER_BASES = re.compile(r"\bwhere\b.*$|\bby\s+\w+")
 _SCRIPTS = FAMILIES[-1]
 _APPLYING = frozenset({"call", "apply"})
 _FUNCTION = re.compile(r"(?!(?:this|super)$)(?:[\w$]+\.)*[\w$]+")
@@ -94,13 +99,20 @@ def qualified_bases_of(kind: str, name: str, signature: str) -> list[str]:
     """Return the types that a declaration names as bases or interfaces, as it names them, with dots between names."""
     short = name.rpartition(".")[2]
     _, _, after = signature.partition(short)
-    match = _BASE_LIST.search(signature if kind == "impl" else after)
+    if kind == "impl":
+        match = _IMPLEMENTED.match(signature)
+    else:
+        match = _IN_PARENTHESES.match(after)
+        if match is None or _PARAMETERS_OF.search(match[1]):
+            for _ in range(MAX_NESTED):
+                after = _INSIDE.sub("", after)
+            match = _BASE_LIST.search(after)
     if match is None:
         return []
     listed = next(group for group in match.groups() if group is not None)
-    plain = re.sub(r"<[^<>]*>|\[[^\[\]]*\]|\([^()]*\)|\b\w+\s*=[^,]*", "", listed)
+    plain = re.sub(r"<[^<>]*>|\[[^\[\]]*\]|\([^()]*\)|\b\w+\s*=[^,]*", "", _AFTER_BASES.sub("", listed))
     names = re.findall(r"[A-Za-z_$][\w.$]*(?:::[\w$]+)*", plain)
-    words = {"public", "private", "protected", "virtual", "extends", "implements", "with", "where", "permits"}
+    words = {"public", "private", "protected", "virtual", "extends", "implements", "with", "permits"}
     return list(dict.fromkeys(re.sub(r"[.:]+", ".", base).strip(".") for base in names if base not in words))
 
 

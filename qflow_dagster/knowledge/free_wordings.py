@@ -40,7 +40,7 @@ _NOUNS = frozenset(
     re.findall(
         r"\w+",
         "class function method struct type interface trait module file folder directory macro object exception error "
-        "fixture decorator constant package variable enum entity symbol",
+        "fixture decorator constant package variable enum entity symbol protocol",
     )
 )
 _MORE_NOUNS = _NOUNS | {"helper", "routine", "service", "component", "hook", "handler", "command", "instance"}
@@ -97,10 +97,10 @@ def _wording(kind: str, groups: dict[str, str], names: list[str]) -> FreeWording
 
 def _version_key(name: str) -> tuple[list[int], bool, str]:
     """Return a key that sorts versions, a preview before its release; other revisions stay in their order."""
-    match = re.match(r"(?:.*[^\w.])?v?(\d+(?:\.\d+)+)(.*)", name)
-    if match is None:
+    if "." not in name:
         return [], False, ""
-    return [int(number) for number in match[1].split(".")], not match[2], match[2]
+    released, *preview = re.split(r"(?<=\d)[-.]?[A-Za-z]", name, maxsplit=1)
+    return [int(number) for number in re.findall(r"\d+", released)], not preview, "".join(preview)
 
 
 def _concepts(tokens: list[str], ends: set[str], names: list[str]) -> Iterator[str]:

@@ -34,7 +34,11 @@ PHRASES = tuple(
         (r"(?:called|invoked|used) (?:inside|within)", "called by"),
         (r"(?:somebody|someone|anybody|anyone) cop(?:y|ied)", "similar"),
         (r"in terms of", " "),
-        (r"com(?:e|es|ing) in(?:to being)?|came in(?:to being)?|(?:went|got|made it) into", "appeared"),
+        (
+            r"(?:com(?:e|es|ing)|came) in(?:to being|to the (?:project|code ?base|repository))?|"
+            r"(?:went|got|made it) into",
+            "appeared",
+        ),
         (r"where (?:do|does) (\w+) (?:create|construct|build)", r"where \1 use"),
         (r"where (?:do|does) (\w+) make (?:a|an|new)", r"where \1 use"),
         (r"where else", "where another"),
@@ -130,7 +134,8 @@ NEUTRAL = frozenset(
         "internally explicitly direct total under inside within around about into onto through throughout via up out",
         "over between concrete public certain such then always sometimes automatically easily quickly ultimately",
         "originally anything something i'm we're coworkers colleagues team made make makes analysis major minor",
-        "guys folks well feel feels actively everything left remaining behind already tend tends thing things ones",
+        "guys folks developer developers programmer engineer well feel feels",
+        "actively everything left remaining behind already tend tends thing things ones",
     )
     for word in row.split()
 )
@@ -182,6 +187,7 @@ DEFINED: defined declared implemented located live lives reside resides sit sits
 DEFINED: housed
 DEFINITION: definition declaration implementation body
 OFFER: offers offer provide provides expose exposes carry carries
+INHERIT: conform conforms adopt adopts
 INHERIT: inherit inherits extend extends subclass derive derives implement implements implementing extending
 INHERIT: subclassing deriving inheriting based specialise specialize override overrides
 INHERITED: subclassed extended inherited derived overridden

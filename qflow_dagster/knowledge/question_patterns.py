@@ -75,7 +75,7 @@ PATTERNS = {
         rf"who (?:works?|is working) on what{_NOW}{_NONE}",
         rf"(?:who|which (?:people|developers|authors)) (?:works?|worked|is working|are working|has worked) on {_S}"
         r"(?: now| right now| at the moment| these days| recently| lately)",
-        rf"who {_IS} (?:the )?active(?: (?:authors|contributors|people|developers|maintainers))?"
+        rf"who {_IS} (?:the )?(?:most )?active(?: (?:authors?|contributors?|people|developers?|maintainers?))?"
         rf"(?: in (?:{_PROJECT}|{_S}))?{_NOW}",
         rf"what {_IS} (?:people |everybody |the team |we |being )?(?:worked|working) on{_NOW}{_NONE}",
         rf"what (?:has )?(?:happened|changed|been going on) (?:recently|lately){_NONE}",
@@ -347,7 +347,7 @@ PATTERNS = {
 # Words that add nothing to a question, and beginnings that ask for an answer.
 FILLERS = re.compile(
     r"\b(?:exactly|actually|currently|still|usually|typically|normally|often|really|please|just|anywhere|somewhere|"
-    r"precisely|again|by name)\b ?|,? and (?:by whom|who did it|when|why)$",
+    r"precisely|again|by name)\b ?|,? and (?:by whom|who did it|when|why|in (?:which|what) (?:release|version))$",
     re.IGNORECASE,
 )
 LEADS = re.compile(

@@ -26,7 +26,7 @@ MAX_LENGTH = 2_000
 MAX_CLAUSES = 20
 
 _NOISE = re.compile(
-    r"^(?:the |a |an |this |our )*(?:(?:function|method|class|struct|type|interface|trait|module|"
+    r"^(?:the |a |an |this |our )*(?:(?:function|method|class|struct|type|interface|protocol|trait|module|"
     r"file|folder|directory|symbol|macro|"
     r"exception|error|fixture|decorator|"
     r"constant|package|variable|enum) )?(?:called |named )?",

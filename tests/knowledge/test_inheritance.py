@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import answers
+from qflow_dagster.knowledge.declarations import qualified_bases_of
 from tests.ingestion.conftest import GitRepository, Ingested
 
 FILES: dict[str, str] = yaml.safe_load((Path(__file__).parent / "inheritance.yaml").read_text())
@@ -27,7 +28,35 @@ DERIVED = {
     "cpp/two.cpp:Pump": (["Air"], ["Bike"]),
     "ValueError": (["TooHot"], []),
 }
+# Kind and signature of a declaration of A, and the bases that it names.
+SIGNATURES = [
+    ("class", "data class A<R>(val module: Module, val factory: Factory<R>)", []),
+    (
+        "class",
+        "class A<T>(b: Bean<T>, val hold: Boolean = true) : Factory<T>(b), Other by o",
+        ["Factory", "Other"],
+    ),
+    ("class", "class A<T : Any>(val f: () -> T) : B<T>()", ["B"]),
+    ("class", "class A(val x: Int) : B(x)", ["B"]),
+    ("class", "record A(int X, string Y)", []),
+    ("class", "sealed class A(ILogger sink) : Base(sink), IThing", ["Base", "IThing"]),
+    ("class", "class A(B, c.D, metaclass=M)", ["B", "c.D"]),
+    ("class", "class A[T](f(x, y), Generic[T]):", ["f", "Generic"]),
+    ("class", "class A < B::C", ["B.C"]),
+    ("class", "class A<T extends X> extends Y<C> implements D, E<F>", ["Y", "D", "E"]),
+    ("struct", "struct A<T: X>: Y where T: Z", ["Y"]),
+    ("trait", "pub trait A: B + C", ["B", "C"]),
+    ("class", "case class A(x: Int) extends B(x) with C", ["B", "C"]),
+    ("class", "class A : public ns::B, private C<D>", ["ns.B", "C"]),
+    ("impl", "impl<T> ink::Draw for A", ["ink.Draw"]),
+    ("impl", "impl A", []),
+]
 _NAMED = re.compile(r"([\w.]+) \([\w./]+:\d+\)")
+
+
+def test_the_bases_of_a_signature_are_no_parameters() -> None:
+    found = {signature: qualified_bases_of(kind, "A", signature) for kind, signature, _ in SIGNATURES}
+    assert found == {signature: bases for _, signature, bases in SIGNATURES}
 
 
 def test_types_inherit_from_what_their_files_declare_or_import(
