@@ -99,8 +99,7 @@ def capabilities() -> list[Capability]:
 
 def register_all(connection: Connection) -> None:
     """Register the agents that ship."""
-    for capability in capabilities():
-        coordination.register(connection, capability)
+    coordination.register(connection, *capabilities())
 
 
 def chooser(connection: Connection) -> Choose:

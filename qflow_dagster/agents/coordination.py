@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
-from sqlalchemy import Connection, func, text, update
+from sqlalchemy import Connection, case, func, text, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from qflow_dagster.agents.tables import agents as table
@@ -134,24 +134,29 @@ class Requirement(NamedTuple):
     complexity: str = "medium"
 
 
-def register(connection: Connection, capability: Capability) -> None:
-    """Register an agent, or update its capability; this counts as a heartbeat."""
-    values: dict[str, Any] = {
-        name: getattr(capability, name) for name in ("role", "complexity", "cost", "max_assignments")
-    }
-    values |= {name: list(getattr(capability, name)) for name in ("domains", "input_types", "output_types")}
-    values["heartbeat_interval"] = capability.heartbeat
-    values["host"] = None if capability.heartbeat is None else host_name()
+def register(connection: Connection, *capabilities: Capability) -> None:
+    """Register agents, or update their capabilities; this counts as a heartbeat."""
+    rows = [
+        {
+            **{
+                name: getattr(agent, name)
+                for name in ("name", "role", "complexity", "cost", "max_assignments")
+            },
+            **{name: list(getattr(agent, name)) for name in ("domains", "input_types", "output_types")},
+            "availability": "available",
+            "heartbeat_interval": agent.heartbeat,
+            "host": None if agent.heartbeat is None else host_name(),
+        }
+        # In one order, so that two who register the same do not wait for each other.
+        for agent in sorted(capabilities, key=lambda agent: agent.name)
+    ]
+    insert = pg_insert(table).values(rows)
+    values: dict[str, Any] = {column: insert.excluded[column] for column in rows[0] if column != "name"}
     # An agent of ours that a person set offline stays offline.
-    availability = table.c.availability if capability.heartbeat is None else "available"
-    connection.execute(
-        pg_insert(table)
-        .values(name=capability.name, availability="available", **values)
-        .on_conflict_do_update(
-            index_elements=["name"],
-            set_={**values, "availability": availability, "heartbeat_at": func.clock_timestamp()},
-        )
-    )
+    is_ours = insert.excluded.heartbeat_interval.is_(None)
+    values["availability"] = case((is_ours, table.c.availability), else_="available")
+    values["heartbeat_at"] = func.clock_timestamp()
+    connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_=values))
 
 
 def set_availability(connection: Connection, name: str, availability: Availability) -> None:

@@ -12,8 +12,14 @@ from qflow_dagster.database import ready_engine
 
 def daemon(
     workspace: Annotated[
-        Path, typer.Option("--workspace", "-w", exists=True, help="A workspace.yaml: where the code is.")
-    ],
+        Path | None,
+        typer.Option(
+            "--workspace",
+            "-w",
+            exists=True,
+            help="A workspace.yaml: the code servers to use; default: none, the definitions are loaded here.",
+        ),
+    ] = None,
 ) -> None:
     """Evaluate sensors and schedules and launch queued runs, until Ctrl-C."""
     ready_engine()

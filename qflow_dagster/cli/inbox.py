@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import ASGIApp
 
-    from qflow_dagster.launching.late_page import Locations
+    from qflow_dagster.launching.late_page import LatePage, Locations
 
 app = typer.Typer()
 
@@ -59,18 +59,21 @@ def inbox(
 
         InboxTerminal(ready_engine(), actor_name(None)).run()
     else:
-        serve(host or settings().inbox.host, port or settings().inbox.port, workspace, notifier, quiet)
+        if workspace:
+            os.environ.update(dagster_environment())
+        limits = settings().inbox
+        late = late_page(workspace) if workspace else None
+        serve(host or limits.host, port or limits.port, late, notifier, quiet)
 
 
 def serve(
-    address: str, number: int, workspace: Path | None, notifier: bool = True, quiet: bool = True
+    address: str, number: int, late: "LatePage | None", notifier: bool = True, quiet: bool = True
 ) -> None:
     """Serve the pages, and deliver notifications, until the process is interrupted."""
     import uvicorn
 
     from qflow_dagster.agents.request_description import explain
     from qflow_dagster.infrastructure import watching
-    from qflow_dagster.launching.late_page import LatePage
     from qflow_dagster.notifications import delivery
     from qflow_dagster.web.app import build_app
 
@@ -78,9 +81,6 @@ def serve(
     for handler in logging.getLogger().handlers:
         handler.addFilter(SafeFilter())
     engine = ready_engine()
-    if workspace:
-        os.environ.update(dagster_environment())
-    late = LatePage(lambda report: _dagster_page(workspace, report)) if workspace else None
     # Invalid settings are reported before anything is started.
     application = build_app(
         engine,
@@ -131,13 +131,17 @@ def serve(
             worker.join(timeout=15)
 
 
-def _dagster_page(
-    workspace: Path, report: Callable[[str], None]
-) -> "AbstractContextManager[tuple[ASGIApp, Locations]]":
-    # Imported in the thread that builds the page: Dagster takes seconds.
-    from qflow_dagster.launching.page import dagster_page
+def late_page(workspace: Path | None) -> "LatePage":
+    """Return Dagster's page, which is built while the others are served already."""
+    from qflow_dagster.launching.late_page import LatePage
 
-    return dagster_page(workspace, report)
+    def build(report: Callable[[str], None]) -> "AbstractContextManager[tuple[ASGIApp, Locations]]":
+        # Imported in the thread that builds the page: Dagster takes seconds.
+        from qflow_dagster.launching.page import dagster_page
+
+        return dagster_page(workspace, report)
+
+    return LatePage(build)
 
 
 def server_config(application: "Starlette", host: str, port: int) -> "uvicorn.Config":

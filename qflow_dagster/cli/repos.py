@@ -20,6 +20,7 @@ def add(
     """Register a repository; the daemon ingests it and follows its new commits."""
     with ready_engine().begin() as connection:
         added = repositories.register(connection, location, name)
+        repositories.have_commits_looked_for(connection)
     console.print(f"{added.name}  {added.location}")
 
 

@@ -47,9 +47,6 @@ HOTSPOTS_STAGE = "metrics: hotspots"
 MAX_ERRORS = 3
 MAX_HOTSPOTS = 10
 MAX_ROWS = 10
-# Seconds after which a connection of Dagster is replaced, so that a restart of the server is survived; and how many
-# there are beside the first.
-POOL_RECYCLE, POOL_OVERFLOW = 2, 5
 STAGES = ("metrics", "rules", "execution", "generation")
 
 
@@ -125,10 +122,6 @@ def execute(
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     with instance:
-        # Dagster opens a connection for each event, unless it runs as a web server.
-        instance.optimize_for_webserver(
-            statement_timeout=0, pool_recycle=POOL_RECYCLE, max_overflow=POOL_OVERFLOW
-        )
         instance.add_dynamic_partitions(REPOSITORIES, [name])
         result = definitions.resolve_job_def(JOB).execute_in_process(
             instance=instance,

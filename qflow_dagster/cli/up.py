@@ -1,19 +1,15 @@
-"""`qflow up`: the database, Dagster's code server and daemon, and the one address with everything, until Ctrl-C."""
+"""`qflow up`: the database, Dagster's daemon, workers, and the one address with everything, until Ctrl-C."""
 
 import os
 import signal
-import socket
-import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
 
 from qflow_dagster.cli.output import messages
 from qflow_dagster.cli.session import dagster_environment
@@ -66,64 +62,54 @@ def up(
         settings.cache_clear()
     stopping: list[int] = []
     services: list[Service] = []
-    with tempfile.TemporaryDirectory(prefix="qflow-") as folder:
-        # Whoever reaches the code server runs what they like: its socket lies where we alone may look.
-        code_socket, workspace = Path(folder, "code"), Path(folder, "workspace.yaml")
-        try:
-            messages.print("starting Dagster and the inbox")
-            # Imported once, for all: seconds.
-            from qflow_dagster.launching import broker
-            from qflow_dagster.launching import services as starting
+    try:
+        messages.print("starting Dagster and the inbox")
+        # Imported once, for all: seconds.
+        from qflow_dagster.launching import broker
+        from qflow_dagster.launching import services as starting
 
-            broker.install()
-            starting.prepare()
-            server = {"grpc_server": {"socket": str(code_socket), "location_name": starting.MODULE}}
-            workspace.write_text(yaml.safe_dump({"load_from": [server]}))
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda received, _frame: stopping.append(received))
-            code = starting.Service("code server", starting.serve_code, code_socket)
-            # It answers at once, and builds Dagster's page when the code server answers.
-            web = starting.Service("page", _serve_page, limits.host, limits.port, workspace)
-            services += [code, web]
-            _wait(f"the page at {page}", web, lambda: _answers(f"{page}/health/live"), stopping)
-            messages.print(f"the pages are at {page}; Dagster follows")
-            _wait("the code server", code, lambda: _listens(code_socket), stopping)
-            if settings().workers.enabled:
-                services += starting.start_workers()
-            services.append(starting.start_daemon(workspace))
-            _wait(f"the page at {page}", web, lambda: _answers(f"{page}/health/ready", 503), stopping)
-            if not stopping:
-                messages.print("up", style="bold green", end=" ")
-                messages.print(f"at {page}, Dagster at {page}{DAGSTER_PATH}  (Ctrl-C stops)")
-            while not stopping:
-                if not _database_runs():
-                    continue
-                for service in services:
-                    if message := service.supervise():
-                        messages.print(message)
-                time.sleep(LOOK)
-        finally:
-            with messages.status("stopping the inbox and Dagster"):
-                # The last first; all at once, because each waits for nothing but its own.
-                for service in reversed(services):
-                    service.interrupt()
-                deadline = time.monotonic() + STOP_TIMEOUT
-                for service in reversed(services):
-                    service.stop(max(deadline - time.monotonic(), 0.0))
-            with messages.status("stopping PostgreSQL"):
-                others = _stop_database_if_unused()
-            if others:
-                messages.print(
-                    f"stopped; PostgreSQL keeps running, because others use it: {', '.join(others)}"
-                )
-            else:
-                messages.print("stopped")
+        broker.install()
+        starting.prepare()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda received, _frame: stopping.append(received))
+        web = starting.Service("page", _serve_page, limits.host, limits.port)
+        services.append(web)
+        _wait(f"the page at {page}", web, lambda: _answers(f"{page}/health/live"), stopping)
+        messages.print(f"the pages are at {page}; Dagster follows")
+        if settings().workers.enabled:
+            services += starting.start_workers()
+        services.append(starting.start_daemon())
+        _wait(f"the page at {page}", web, lambda: _answers(f"{page}/health/ready", 503), stopping)
+        if not stopping:
+            messages.print("up", style="bold green", end=" ")
+            messages.print(f"at {page}, Dagster at {page}{DAGSTER_PATH}  (Ctrl-C stops)")
+        while not stopping:
+            if not _database_runs():
+                continue
+            for service in services:
+                if message := service.supervise():
+                    messages.print(message)
+            time.sleep(LOOK)
+    finally:
+        with messages.status("stopping the inbox and Dagster"):
+            # The last first; all at once, because each waits for nothing but its own.
+            for service in reversed(services):
+                service.interrupt()
+            deadline = time.monotonic() + STOP_TIMEOUT
+            for service in reversed(services):
+                service.stop(max(deadline - time.monotonic(), 0.0))
+        with messages.status("stopping PostgreSQL"):
+            others = _stop_database_if_unused()
+        if others:
+            messages.print(f"stopped; PostgreSQL keeps running, because others use it: {', '.join(others)}")
+        else:
+            messages.print("stopped")
 
 
-def _serve_page(host: str, port: int, workspace: Path) -> None:
-    from qflow_dagster.cli.inbox import serve
+def _serve_page(host: str, port: int) -> None:
+    from qflow_dagster.cli.inbox import late_page, serve
 
-    serve(host, port, workspace)
+    serve(host, port, late_page(None))
 
 
 def _wait(name: str, service: "Service", is_ready: Callable[[], bool], stopping: list[int]) -> None:
@@ -134,11 +120,6 @@ def _wait(name: str, service: "Service", is_ready: Callable[[], bool], stopping:
         if time.monotonic() > deadline:
             raise QflowError(f"{name} did not answer within {START_TIMEOUT} s")
         time.sleep(0.1)
-
-
-def _listens(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as client:
-        return client.connect_ex(str(path)) == 0
 
 
 def _answers(address: str, not_yet: int | None = None) -> bool:
@@ -154,10 +135,11 @@ def _answers(address: str, not_yet: int | None = None) -> bool:
 
 def _database_runs() -> bool:
     """Start the embedded server again if it ended, and say so; a server of the user's is left alone."""
-    if settings().database.url is not None or embedded.running(settings().home):
+    home = settings().home
+    if settings().database.url is not None or embedded.alive(home) or embedded.running(home):
         return True
     try:
-        embedded.start(settings().home)
+        embedded.start(home)
     except QflowError as error:
         messages.print(f"PostgreSQL ended and does not start again: {error}", markup=False)
         time.sleep(RESTART_WAIT)

@@ -98,6 +98,16 @@ def running(home: Path) -> bool:
     return True
 
 
+def alive(home: Path) -> bool:
+    """Return whether the process of the server of `home` exists; it notices nothing, and forks for each `running`."""
+    data = data_folder(home)
+    try:
+        # The number may be another process's by now.
+        return Path(psutil.Process(_process_id(data) or 0).cwd()).samefile(data)
+    except (OSError, psutil.Error):
+        return False
+
+
 def start(home: Path) -> None:
     """Create the server of `home` if need be and start it unless it runs. Any number of processes may call.
 
@@ -236,13 +246,7 @@ def _recovers(home: Path) -> bool:
     """Return whether the server of `home` is ready; wait for one that starts, or recovers from a killed session."""
     deadline = time.monotonic() + START_TIMEOUT
     while not running(home):
-        data = data_folder(home)
-        try:
-            # The number may be another process's by now.
-            is_alive = Path(psutil.Process(_process_id(data) or 0).cwd()) == data
-        except (OSError, psutil.Error):
-            is_alive = False
-        if not is_alive or time.monotonic() > deadline:
+        if not alive(home) or time.monotonic() > deadline:
             return False
         time.sleep(0.1)
     return True

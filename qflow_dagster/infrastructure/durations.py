@@ -59,9 +59,11 @@ def observe(connection: Connection, name: str, durations: Iterable[tuple[str, fl
     for label, seconds, end in durations:
         ended.setdefault(label, []).append((seconds, end))
     table = duration_histograms
+    query = select(table).where(table.c.name == name, table.c.label.in_(ended)).order_by(table.c.label)
+    rows = {row.label: row for row in connection.execute(query.with_for_update())}
+    changed = []
     for label, all_ended in sorted(ended.items()):
-        query = select(table).where(table.c.name == name, table.c.label == label).with_for_update()
-        row = connection.execute(query).one_or_none()
+        row = rows.get(label)
         until = row.until.timestamp() if row else 0.0
         counts = list(row.counts) if row else [0] * (len(BOUNDS[name]) + 1)
         new = [(seconds, end) for seconds, end in all_ended if end > until]
@@ -70,12 +72,17 @@ def observe(connection: Connection, name: str, durations: Iterable[tuple[str, fl
         for seconds, _ in new:
             counts[next((n for n, bound in enumerate(BOUNDS[name]) if seconds <= bound), -1)] += 1
         values = {
+            "name": name,
+            "label": label,
             "counts": counts,
             "sum": (row.sum if row else 0.0) + sum(seconds for seconds, _ in new),
             "until": datetime.fromtimestamp(max(end for _, end in new), UTC),
         }
-        upsert = insert(table).values(name=name, label=label, **values)
-        connection.execute(upsert.on_conflict_do_update(index_elements=["name", "label"], set_=values))
+        changed.append(values)
+    if changed:
+        upsert = insert(table).values(changed)
+        columns = {column: upsert.excluded[column] for column in ("counts", "sum", "until")}
+        connection.execute(upsert.on_conflict_do_update(index_elements=["name", "label"], set_=columns))
 
 
 def observed(connection: Connection, name: str) -> list[Histogram]:

@@ -29,8 +29,7 @@ TAKEN = {"host", "port", "dbname", "user", "password"}
 # Seconds after which a message comes back that a worker received and died with. It is acknowledged before its run
 # is executed, so that this is longer than any message is held.
 VISIBILITY_TIMEOUT = 60
-# Seconds between two looks of an idle worker: the most that Celery allows. A notification wakes it before, mostly:
-# kombu loses one that comes while the worker cannot take a message.
+# Seconds that an idle worker waits for a notification at a time: the most that Celery allows (see `prefetch`).
 POLL_INTERVAL = 2.0
 
 

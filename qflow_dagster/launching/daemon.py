@@ -5,7 +5,7 @@ ordinary one, evaluated by the only evaluator there is: a decision is made by on
 event. Regular ticks stay, for what becomes due by time and as the net for what is lost. The queue of runs is looked
 at whenever a run is queued or ends.
 
-Belongs here: the two daemons of Dagster's that are woken, and running them with the others. Does not belong here: where
+Belongs here: the daemons of Dagster's that are woken, and running them with the others. Does not belong here: where
 wake-ups come from (`wakeups`).
 """
 
@@ -26,9 +26,11 @@ from dagster._core.launcher import LaunchRunContext
 from dagster._core.remote_representation.external import RemoteSensor
 from dagster._core.scheduler.instigation import SensorInstigatorData
 from dagster._core.workspace.context import IWorkspaceProcessContext
-from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._daemon import asset_daemon
+from dagster._daemon.auto_run_reexecution.event_log_consumer import EventLogConsumerDaemon
 from dagster._daemon.controller import create_daemons_from_instance, daemon_controller_from_instance
 from dagster._daemon.daemon import DaemonIterator, SensorDaemon
+from dagster._daemon.freshness import FreshnessDaemon
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._daemon.utils import DaemonErrorCapture
@@ -37,8 +39,8 @@ from sqlalchemy import URL
 from qflow_dagster.database import dagster_url, direct_url, ready_engine
 from qflow_dagster.ingestion import queries
 from qflow_dagster.jobs.run_tags import QUEUE
+from qflow_dagster.launching.code import load_target
 from qflow_dagster.launching.launcher import WorkerLauncher, destinations
-from qflow_dagster.launching.page import POOL_OVERFLOW, POOL_RECYCLE
 from qflow_dagster.launching.wakeups import (
     Busy,
     Runs,
@@ -58,6 +60,9 @@ from qflow_dagster.sensors.wakes import AT_A_TIME, WOKEN_BY
 REGULAR = 10.0
 # Seconds between two looks while a woken sensor waits for a run to end.
 WHILE_WAITING = 1.0
+# Seconds between two looks at what needs no haste: runs to retry whose end was not notified, assets whose condition
+# holds, and assets that are out of date, which their policies measure in hours.
+SELDOM, FRESHNESS = 30.0, 300.0
 # Seconds between two ticks of a sensor, however often it is woken.
 MIN_PAUSE = 0.5
 # Seconds for which a run that a tick requested is waited for, until it is seen.
@@ -65,9 +70,6 @@ UNTIL_SEEN = 5.0
 # Seconds until a run that no worker has begun is sent again, doubled each time.
 SEND_AGAIN = 30.0
 logger = logs.logger(__name__)
-
-# Milliseconds.
-STATEMENT_TIMEOUT = 60_000
 
 
 @dataclass
@@ -236,6 +238,28 @@ class WokenQueue(QueuedRunCoordinatorDaemon):
         return [run for run, (queue, _) in found if queue in served]
 
 
+class WokenRetries(EventLogConsumerDaemon):
+    """Dagster's daemon that has killed runs executed again, which looks when a run has ended."""
+
+    def __init__(self, wakeups: Wakeups) -> None:
+        super().__init__()
+        self._wakeups = wakeups
+
+    def core_loop(
+        self, workspace_process_context: IWorkspaceProcessContext, shutdown_event: threading.Event
+    ) -> DaemonIterator:
+        """Have what was killed executed again, for ever."""
+        while not shutdown_event.is_set():
+            self._wakeups.take(SELDOM)
+            try:
+                yield from self.run_iteration(workspace_process_context)
+            except Exception:
+                yield DaemonErrorCapture.process_exception(
+                    sys.exc_info(), logger=self._logger, log_message="ended runs could not be read"
+                )
+            yield None
+
+
 def _sensors(context: IWorkspaceProcessContext) -> Iterator[RemoteSensor]:
     for entry in context.create_request_context().get_code_location_entries().values():
         if entry.code_location is not None:
@@ -263,9 +287,11 @@ def _forget_last_tick(instance: dg.DagsterInstance, sensor: RemoteSensor) -> Non
 
 @contextmanager
 def _woken(instance: dg.DagsterInstance) -> Iterator[Sequence[Any]]:
-    """Yield Dagster's daemons, two of them woken by threads that end with the block."""
+    """Yield Dagster's daemons, some of them woken by threads that end with the block."""
     stop, runs = threading.Event(), Runs()
-    for_sensors, for_queue = Wakeups(), Wakeups()
+    for_sensors, for_queue, for_retries = Wakeups(), Wakeups(), Wakeups()
+    # Every five seconds otherwise.
+    setattr(asset_daemon, "MIN_INTERVAL_LOOP_SECONDS", SELDOM)  # noqa: B010
 
     def locations() -> list[str]:
         with ready_engine().connect() as connection:
@@ -275,7 +301,7 @@ def _woken(instance: dg.DagsterInstance) -> Iterator[Sequence[Any]]:
         threading.Thread(target=target, args=(*arguments, stop), daemon=True)
         for target, arguments in (
             (listen_to_messages, (_conninfo(direct_url()), [*Queue, *Channel], [for_sensors])),
-            (listen_to_runs, (_conninfo(dagster_url()), runs, [for_sensors, for_queue])),
+            (listen_to_runs, (_conninfo(dagster_url()), runs, [for_sensors, for_queue, for_retries])),
             (watch_commits, (locations, for_sensors)),
         )
     ]
@@ -285,6 +311,10 @@ def _woken(instance: dg.DagsterInstance) -> Iterator[Sequence[Any]]:
             daemon = WokenSensors(instance.get_sensor_settings(), for_sensors, runs)
         elif isinstance(daemon, QueuedRunCoordinatorDaemon):
             daemon = WokenQueue(daemon.interval_seconds, for_queue, runs)
+        elif isinstance(daemon, EventLogConsumerDaemon):
+            daemon = WokenRetries(for_retries)
+        elif isinstance(daemon, FreshnessDaemon):
+            daemon.interval_seconds = FRESHNESS
         daemons.append(daemon)
     for thread in threads:
         thread.start()
@@ -292,7 +322,7 @@ def _woken(instance: dg.DagsterInstance) -> Iterator[Sequence[Any]]:
         yield daemons
     finally:
         stop.set()
-        for each in (for_sensors, for_queue):
+        for each in (for_sensors, for_queue, for_retries):
             each.add(set(Channel))
 
 
@@ -300,8 +330,8 @@ def _conninfo(url: URL) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def run(workspace: Path) -> None:
-    """Run Dagster's daemons for a workspace until the process is interrupted, one such process at a time.
+def run(workspace: Path | None = None) -> None:
+    """Run Dagster's daemons for a workspace (see `load_target`) until the process is interrupted, one at a time.
 
     Another one, on this machine or elsewhere, is waited for. Two would request and launch everything twice.
     """
@@ -318,21 +348,19 @@ def run(workspace: Path) -> None:
         _run(workspace)
 
 
-def _run(workspace: Path) -> None:
-    with dg.DagsterInstance.get() as instance:
-        # Keeps connections open: opening one costs more than most of its statements.
-        instance.optimize_for_webserver(STATEMENT_TIMEOUT, POOL_RECYCLE, POOL_OVERFLOW)
-        with (
-            _woken(instance) as daemons,
-            daemon_controller_from_instance(
-                instance,
-                workspace_load_target=WorkspaceFileTarget([str(workspace)]),
-                gen_daemons=lambda _instance: daemons,
-                log_level="warning",
-                code_server_log_level="warning",
-            ) as controller,
-        ):
-            # The code server says when its definitions have changed. To load and compare all of them each minute was
-            # most of what an idle daemon did.
-            setattr(controller, "check_workspace_freshness", lambda last: last)  # noqa: B010
-            controller.check_daemon_loop()
+def _run(workspace: Path | None) -> None:
+    with (
+        dg.DagsterInstance.get() as instance,
+        _woken(instance) as daemons,
+        daemon_controller_from_instance(
+            instance,
+            workspace_load_target=load_target(workspace),
+            gen_daemons=lambda _instance: daemons,
+            log_level="warning",
+            code_server_log_level="warning",
+        ) as controller,
+    ):
+        # A code server says when its definitions have changed; ours change with the program. To load and compare all
+        # of them each minute was most of what an idle daemon did.
+        setattr(controller, "check_workspace_freshness", lambda last: last)  # noqa: B010
+        controller.check_daemon_loop()

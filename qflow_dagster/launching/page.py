@@ -13,7 +13,7 @@ import dagster as dg
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._core.workspace.load_target import WorkspaceLoadTarget
 from dagster_webserver.version import __version__
 from dagster_webserver.webserver import DagsterWebserver
 from graphene import Schema
@@ -23,6 +23,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from qflow_dagster.launching.code import load_target
 from qflow_dagster.launching.launched_by import tag_launches
 from qflow_dagster.settings.platform import DAGSTER_PATH
 
@@ -118,13 +119,13 @@ class JsonOnly:
 
 @contextmanager
 def dagster_page(
-    workspace: Path, report: Callable[[str], None]
+    workspace: Path | None, report: Callable[[str], None]
 ) -> Iterator[tuple[ASGIApp, Callable[[], Mapping[str, bool]]]]:
-    """Yield Dagster's page for a workspace, and what says which code locations are loaded.
+    """Yield Dagster's page for a workspace (see `load_target`), and what says which code locations are loaded.
 
     The instance is that of `DAGSTER_HOME`. `report` is called with what is waited for.
     """
-    target = WorkspaceFileTarget([str(workspace)])
+    target = load_target(workspace)
     _wait_for_code_servers(target, report)
     report("it loads the definitions")
     with dg.DagsterInstance.get() as instance:
@@ -140,7 +141,7 @@ def dagster_page(
             yield Page(context, DAGSTER_PATH, POLL_RATE).served(), locations
 
 
-def _wait_for_code_servers(target: WorkspaceFileTarget, report: Callable[[str], None]) -> None:
+def _wait_for_code_servers(target: WorkspaceLoadTarget, report: Callable[[str], None]) -> None:
     """Wait until those started beside us answer; the page shows which did not."""
     deadline = time.monotonic() + START_TIMEOUT
     for origin in target.create_origins():

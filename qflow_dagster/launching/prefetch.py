@@ -18,6 +18,9 @@ from kombu.transport import pgmq, virtual
 
 # Seconds between two looks of a worker that is busy whether it still is, if nothing else wakes it.
 LOOK = 0.05
+# Seconds between two looks of an idle one for messages of which it was not notified: those that come back because
+# their worker was killed, and any that was lost. Celery itself looks every two.
+LOOK_FOR_MESSAGES = 10.0
 
 
 class ReceiveWhatCanBegin(bootsteps.StartStopStep):
@@ -51,6 +54,12 @@ class ReceiveWhatCanBegin(bootsteps.StartStopStep):
             self._tick = None
 
 
+def is_stopping() -> bool:
+    """Return whether somebody wants the worker to end."""
+    # An exit code; 0 is one.
+    return any(flag is not None and flag is not False for flag in (state.should_stop, state.should_terminate))
+
+
 def _fetch_nothing_while(is_busy: Callable[[], bool], channel: Any) -> None:
     """Let a client that fetches messages (PGMQ's, that of Redis) fetch none."""
     can_consume = channel.qos.can_consume
@@ -61,12 +70,17 @@ def _fetch_nothing_while(is_busy: Callable[[], bool], channel: Any) -> None:
 
         def wait(timeout: float | None) -> bool:
             """Wait for a message, or for a process that is free: of this nobody notifies."""
-            if not is_busy():
-                return notified(timeout)
             deadline = time.monotonic() + (timeout or 0.0)
-            while is_busy() and time.monotonic() < deadline:
-                time.sleep(LOOK)
-            return False
+            if is_busy():
+                while is_busy() and time.monotonic() < deadline:
+                    time.sleep(LOOK)
+                return False
+            deadline += LOOK_FOR_MESSAGES
+            while not notified(timeout):
+                # Its connection is lost, perhaps with a notification.
+                if waiter._conn is None or is_stopping() or time.monotonic() > deadline:
+                    return False
+            return True
 
         waiter.wait = wait
 

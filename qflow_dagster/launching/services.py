@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dagster._cli.api import grpc_command
+from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._utils.interrupts import setup_interrupt_handlers
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -29,7 +29,6 @@ from qflow_dagster.registry import RunQueue
 from qflow_dagster.safety.logs import SafeFilter
 from qflow_dagster.settings import settings
 
-MODULE = definitions.__name__
 # Seconds before a service that ended is started again: doubled each time, until it has run for the last.
 FIRST_WAIT, MAX_WAIT, STEADY = 1.0, 60.0, 120.0
 # Bytes of a log file above which the next start begins a new one; the old one is kept.
@@ -116,7 +115,7 @@ class Service:
 
 def prepare() -> None:
     """Make what was imported so far shared by all forks: nothing of it is looked at by the garbage collector."""
-    definitions.definitions.get_repository_def().get_all_jobs()
+    RepositorySnap.from_def(definitions.definitions.get_repository_def())
     with suppress(OSError, AttributeError):
         # A heap for each of many threads, which is what glibc makes, costs megabytes that are never used again.
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, MAX_ARENAS)
@@ -124,20 +123,9 @@ def prepare() -> None:
     gc.freeze()
 
 
-def serve_code(socket: Path) -> None:
-    """Run the code server, which evaluates sensors and schedules for the daemon."""
-    grpc_command.main(
-        [
-            *("--socket", str(socket), "--location-name", MODULE, "--module-name", MODULE),
-            *("--log-level", "warning", "--max-workers", "8"),
-        ],
-        standalone_mode=False,
-    )
-
-
-def start_daemon(workspace: Path) -> Service:
-    """Start Dagster's daemon."""
-    return Service("daemon", daemon.run, workspace)
+def start_daemon() -> Service:
+    """Start Dagster's daemon, which also evaluates sensors and schedules."""
+    return Service("daemon", daemon.run)
 
 
 def start_workers() -> list[Service]:

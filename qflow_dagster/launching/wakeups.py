@@ -159,9 +159,11 @@ def watch_commits(
             yield_on_timeout=True,
             recursive=False,
         ):
-            if changes:
+            others = _watched(locations()) != watched
+            if changes or others:
+                # Somebody may have committed to one that was not watched yet.
                 wakeups.add({Channel.COMMITS})
-            if _watched(locations()) != watched:
+            if others:
                 break
 
 

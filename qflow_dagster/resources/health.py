@@ -192,7 +192,7 @@ def observe_durations(engine: Engine, instance: dg.DagsterInstance) -> None:
         durations.observe(
             connection, "run", [(job, end - start, end) for job, start, end in spans if start and end]
         )
-        counted = durations.until(connection, "tick")
+        counted, ended = durations.until(connection, "tick"), []
         for state in instance.all_instigator_state():
             if not state.is_running:
                 continue
@@ -201,8 +201,8 @@ def observe_durations(engine: Engine, instance: dg.DagsterInstance) -> None:
             ticks = instance.get_ticks(
                 state.instigator_origin_id, state.selector_id, after=after, limit=LAST_RUNS
             )
-            ended = [(tick.timestamp, tick.end_timestamp) for tick in ticks]
-            durations.observe(connection, "tick", [(name, end - start, end) for start, end in ended if end])
+            ended += [(name, tick.timestamp, tick.end_timestamp) for tick in ticks]
+        durations.observe(connection, "tick", [(name, end - start, end) for name, start, end in ended if end])
 
 
 def ticks_succeed(instance: dg.DagsterInstance) -> dict[str, CheckResult]:

@@ -7,11 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import typer
+from psycopg import sql
+from sqlalchemy import URL
 from typer.testing import CliRunner
 
 from qflow_dagster.cli import app
+from qflow_dagster.registry import Channel
 from tests.ingestion.conftest import GitRepository
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -134,3 +138,12 @@ def test_a_repository_is_added_once_under_one_name(qflow: Run, shop: GitReposito
     again = qflow("repos", "add", str(shop.path), "--name", "other")
     assert again.returncode == 2
     assert "registered already, as 'store'" in again.stderr
+
+
+def test_an_added_repository_is_looked_at_at_once(qflow: Run, shop: GitRepository, database: URL) -> None:
+    address = database.set(drivername="postgresql").render_as_string(hide_password=False)
+    ok(qflow("db", "migrate"))
+    with psycopg.connect(address, autocommit=True) as listening:
+        listening.execute(sql.SQL("LISTEN {}").format(sql.Identifier(Channel.COMMITS)))
+        ok(qflow("repos", "add", str(shop.path)))
+        assert [each.channel for each in listening.notifies(timeout=30, stop_after=1)] == [Channel.COMMITS]

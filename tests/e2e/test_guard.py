@@ -5,11 +5,9 @@ import json
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -86,18 +84,21 @@ def test_the_one_address_is_attacked_and_used(environment: dict[str, str], engin
         assert status == "pending"
         if CHROMIUM:
             work_in_the_page(address)
-        kill_the_code_server(address, process)
+        kill_the_page(address, process)
 
 
 def nothing_else_listens(address: str, process: psutil.Process) -> None:
-    """One TCP port in all; the code server is behind a folder that we alone may enter."""
+    """One TCP port in all, of one process, and no socket in a folder."""
     family = process.children(recursive=True)
-    listening = {
-        c.laddr.port for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN
-    }
-    assert listening == {int(address.rpartition(":")[2])}
-    [code] = {path for p in family for path in unix_sockets(p) if path.endswith("/code")}
-    assert stat.S_IMODE(Path(code).parent.stat().st_mode) == 0o700
+    assert {port for p in family for port in ports(p)} == {int(address.rpartition(":")[2])}
+    assert not {c.laddr for p in family for c in p.net_connections("unix") if c.laddr}
+
+
+def ports(process: psutil.Process) -> set[int]:
+    """The ports on which a process listens; none if it has just ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return {c.laddr.port for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    return set()
 
 
 def attack_by_request(address: str, launch: dict[str, Any]) -> None:
@@ -218,26 +219,18 @@ def is_refusal(message: str) -> bool:
     return "Content Security Policy" in message or refused
 
 
-def kill_the_code_server(address: str, process: psutil.Process) -> None:
-    """It is started again, and the page has the definitions again."""
+def kill_the_page(address: str, process: psutil.Process) -> None:
+    """It is started again, with the definitions."""
+
+    def pages() -> list[psutil.Process]:
+        return [child for child in process.children() if ports(child)]
 
     def loaded() -> Any:
-        return requests.get(f"{address}/health/ready", timeout=60).json()["code_locations"]
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.get(f"{address}/health/ready", timeout=60).json().get("code_locations")
 
     assert loaded() == {"qflow_dagster.definitions": True}
-    [code] = code_servers(process)
-    for member in (code, *code.children(recursive=True)):
-        member.kill()
-    eventually(lambda: code_servers(process) not in ([], [code]), "another is started")
-    eventually(lambda: loaded() == {"qflow_dagster.definitions": True}, "the page has it again")
-
-
-def code_servers(process: psutil.Process) -> list[psutil.Process]:
-    return [child for child in process.children() if any(p.endswith("/code") for p in unix_sockets(child))]
-
-
-def unix_sockets(process: psutil.Process) -> set[str]:
-    """The paths of the sockets that a process holds; none if it has just ended."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return {c.laddr for c in process.net_connections("unix") if c.laddr}
-    return set()
+    [page] = pages()
+    page.kill()
+    eventually(lambda: pages() not in ([], [page]), "another is started")
+    eventually(lambda: loaded() == {"qflow_dagster.definitions": True}, "it has the definitions")

@@ -9,10 +9,13 @@ from typing import Any
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from sqlalchemy import URL, Engine
 
 from qflow_dagster.definitions import build_definitions
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors
+from qflow_dagster.launching import daemon
 from qflow_dagster.launching.daemon import MIN_PAUSE, UNTIL_SEEN, Woken
 from qflow_dagster.launching.wakeups import (
     RUNS,
@@ -88,7 +91,7 @@ def test_runs_wake_when_one_is_queued_or_ends(database: URL, listening: Listen) 
             ),
             ("UPDATE runs SET status = 'SUCCESS'", {RUNS}, Runs(False, frozenset())),
         ):
-            connection.execute(statement)
+            connection.execute(statement.encode())
             connection.execute("NOTIFY run_events, '1_1'")
             assert wakeups.take(PATIENCE if woken else 0.5) == woken
             assert runs == expected
@@ -123,6 +126,27 @@ def test_commits_wake_in_checkouts_and_bare_repositories(tmp_path: Path, listeni
         pass
     git(work, "push", str(bare), "main")
     assert wakeups.take(PATIENCE) == {Channel.COMMITS}
+
+
+def test_ended_runs_are_read_when_one_has_ended_and_not_every_few_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(daemon, "SELDOM", 3_600.0)
+    wakeups, stop = Wakeups(), threading.Event()
+    with (
+        dg.instance_for_test() as instance,
+        WorkspaceProcessContext(instance, EmptyWorkspaceTarget()) as context,
+    ):
+        loop = daemon.WokenRetries(wakeups).core_loop(context, stop)
+        reading = threading.Thread(target=lambda: [*loop], daemon=True)
+        reading.start()
+        reading.join(0.2)
+        cursors = {f"EVENT_LOG_CONSUMER_CURSOR-{kind}" for kind in ("PIPELINE_FAILURE", "PIPELINE_SUCCESS")}
+        assert not instance.daemon_cursor_storage.get_cursor_values(cursors)
+        stop.set()
+        wakeups.add({RUNS})
+        reading.join(PATIENCE)
+        assert instance.daemon_cursor_storage.get_cursor_values(cursors).keys() == cursors
 
 
 def test_a_woken_sensor_ticks_at_once_then_waits_for_its_runs() -> None:

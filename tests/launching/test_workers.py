@@ -398,7 +398,7 @@ def test_a_worker_goes_on_when_all_its_connections_are_lost(
     waits = runs.launch()
     with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
             "AND (datname = current_database() OR datname = current_database() || '_dagster')"
         )
     runs.go.touch()
