@@ -167,6 +167,21 @@ def test_a_function_with_varying_results_is_not_compared(tmp_path: Path) -> None
     assert outcome == {"compared": 0, "reason": "its results vary, or no call ended in time"}
 
 
+def test_what_varies_after_the_change_only_is_not_compared(tmp_path: Path) -> None:
+    code = """
+import pathlib
+
+STARTS = pathlib.Path(__file__).with_name("starts")
+STARTS.write_text(STARTS.read_text() + "." if STARTS.exists() else ".")
+
+
+def f(x: int):
+    return x + len(STARTS.read_text()) // 2 * (len(STARTS.read_text()) % 2 == 0)
+"""
+    outcome = compared(tmp_path, code, code.replace("return x +", "return  x +"), 9)
+    assert outcome == {"compared": 0, "reason": "its results vary, or no call ended in time"}
+
+
 @pytest.mark.parametrize("result", ["lambda y: x + y", "object()", "[min, lambda: x]"])
 def test_a_result_that_shows_nothing_is_not_compared(tmp_path: Path, result: str) -> None:
     code = f"def f(x: int):\n    return {result}\n"

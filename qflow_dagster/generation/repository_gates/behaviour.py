@@ -21,6 +21,8 @@ from qflow_dagster.settings import settings
 
 NAME = "behaviour"
 MAX_NAMED = 5
+# Characters of a result that a person reads, and of these before the first that differs.
+MAX_SHOWN, MAX_SAME = 300, 60
 
 
 class Support(NamedTuple):
@@ -176,17 +178,23 @@ def _called(
     return {candidate.id: outcome for candidate, outcome in zip(candidates, outcomes, strict=False)}
 
 
+def _shown(arguments: str, before: str, after: str) -> str:
+    """Return both results, of long ones what differs and a little before it."""
+    differs = next((n for n, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), 0)
+    at = max(0, differs - MAX_SAME) if max(len(before), len(after)) > MAX_SHOWN else 0
+    after, before = (
+        f"{'…' if at else ''}{text[at : at + MAX_SHOWN]}{'…' if len(text) > at + MAX_SHOWN else ''}"
+        for text in (after, before)
+    )
+    return f"{arguments[:MAX_SHOWN]}: {after}; before: {before}"
+
+
 def _verdict(compared: Sequence[_Compared], seconds: float) -> Result:
     different = [(item, outcome["different"]) for item, outcome in compared if outcome.get("different")]
     if different:
-        item, (text, before, after) = different[0]
-        evidence = f"{item.function.name}{text}: {after}; before: {before}"
-        blamed = {
-            (item.path, line): f"{NAME}: {item.function.name}{text}: {after}; before: {before}"[:1_000]
-            for item, (text, before, after) in different
-            for line in item.function.lines
-        }
-        return Result(Gate(NAME, "failed", evidence[:2_000], seconds), blamed)
+        said = [(item, f"{item.function.name}{_shown(*outcome)}") for item, outcome in different]
+        blamed = {(item.path, line): f"{NAME}: {text}" for item, text in said for line in item.function.lines}
+        return Result(Gate(NAME, "failed", said[0][1], seconds), blamed)
     parts: list[str] = []
     reasons: list[str] = []
     for item, outcome in compared:

@@ -78,19 +78,20 @@ def compare(jobs_file, number, job):
         finally:
             write(before_change)
 
+    def both(at, *text):
+        return [called(contents, [at], *text)[0] for contents in (before_change, after_change)]
+
     every = range(len(job["functions"]))
-    before, after = called(before_change, every), called(after_change, every)
+    firsts = zip(called(before_change, every), called(after_change, every), strict=True)
     results = []
-    for at, function in enumerate(job["functions"]):
+    for at, (function, first) in enumerate(zip(job["functions"], firsts, strict=True)):
         # Only what differs is called again: results that vary without a change cannot be compared.
-        again = before[at] if before[at] == after[at] else called(before_change, [at])[0]
-        result = difference(function["typed"], before[at], again, after[at])
-        if "different" not in result and function["typed"] and function["kind"] == "function":
-            text = searched(function, after_change, deadline)
-            if text is not None:
-                contents = (before_change, before_change, after_change)
-                confirmed = difference(True, *(called(each, [at], text)[0] for each in contents))
-                result = confirmed if "different" in confirmed else result
+        again = first if first[0] == first[1] else both(at)
+        result = difference(function["typed"], first, again)
+        is_known = "different" in result or not function["typed"] or function["kind"] != "function"
+        if not is_known and (text := searched(function, after_change, deadline)):
+            confirmed = difference(True, both(at, text), both(at, text))
+            result = confirmed if "different" in confirmed else result
         results.append(result)
     return results
 
@@ -152,8 +153,9 @@ def searched(function, changed, deadline):
     return repr(((), (), arguments)) if found else None
 
 
-def difference(typed, before, again, after):
-    """Return the outcome for one function; `typed`: its parameters say which inputs it is for."""
+def difference(typed, first, again):
+    """Return the outcome of one function, before and after; `typed`: its parameters say which inputs it is for."""
+    before, after = first
     if isinstance(before, str):
         return {"compared": 0, "reason": before}
     if isinstance(after, str):
@@ -163,13 +165,13 @@ def difference(typed, before, again, after):
             if failed
             else {"compared": 0, "reason": after}
         )
-    steady = {
-        text for text, result in before.items() if not isinstance(again, str) and again.get(text) == result
-    }
+    # Where there was no time for the last calls, the first ones count.
+    again_before, again_after = (one if isinstance(one, dict) else {} for one in again)
     both = [
         text
-        for text in before
-        if text in steady and text in after and not before[text] == after[text] == ENDLESS
+        for text, result in before.items()
+        if again_before.get(text) == result and text in after
+        if again_after.get(text, after[text]) == after[text] and not result == after[text] == ENDLESS
     ]
     if not both:
         return {"compared": 0, "reason": "its results vary, or no call ended in time"}
@@ -179,8 +181,7 @@ def difference(typed, before, again, after):
             return {"compared": len(both), "different": [text, before[text], after[text]]}
     if any(OPAQUE in before[text] for text in both):
         return {"compared": 0, "reason": f"a result is {OPAQUE}"}
-    raised = sum(": raised " in before[text] for text in both)
-    return {"compared": len(both), "raised": raised}
+    return {"compared": len(both), "raised": sum(": raised " in before[text] for text in both)}
 
 
 def calls(arguments, deadline, seed="0"):
