@@ -25,6 +25,10 @@ PHRASES = tuple(
             "unused",
         ),
         (r"(?:anything|something|everything) (?:left )?(?:in|inside|below|under)", "code in"),
+        (r"call (?:chain|tree|graph) (?:below|under|from|of)", "callees"),
+        (r"(functions|classes|files|methods|parts|code) looks? like", r"\1 similar"),
+        (r"go wrong (?=when|if)", "break "),
+        (r"according to (?:the )?codeowners(?: file)?", " "),
         (r"leftovers|(?:any|some)thing unused", "unused code"),
         (r"(?:nobody|nothing|no one) needs?", "unused"),
         (r"call about", "ask about"),
@@ -134,7 +138,7 @@ NEUTRAL = frozenset(
         "internally explicitly direct total under inside within around about into onto through throughout via up out",
         "over between concrete public certain such then always sometimes automatically easily quickly ultimately",
         "originally anything something i'm we're coworkers colleagues team made make makes analysis major minor",
-        "guys folks developer developers programmer engineer well feel feels",
+        "considered guys folks developer developers programmer engineer well feel feels",
         "actively everything left remaining behind already tend tends thing things ones",
     )
     for word in row.split()
@@ -193,7 +197,7 @@ INHERIT: subclassing deriving inheriting based specialise specialize override ov
 INHERITED: subclassed extended inherited derived overridden
 CHILD: variants subclasses children descendants implementations subtypes
 PARENT: parent parents base bases superclass superclasses ancestor ancestors hierarchy
-RAISE: raise raises raising throw throws throwing
+RAISE: escape escapes raise raises raising throw throws throwing
 RAISED: raised thrown
 CONDITION: condition conditions case cases circumstances situation situations
 CATCH: catch handle expect
@@ -203,7 +207,7 @@ CHANGE: rewriting replace replacing
 CHANGED: broke changed modified edited touched updated altered
 REMOVED: removed deleted dropped killed gone disappear disappeared vanish vanished drop drops
 MOVED: moved renamed replaced
-ADD: add adds adding create creates creating introduce introduces introducing put insert bring brings
+ADD: add adds adding create creates creating introduce introduces introducing put insert bring brings write
 ADDED: added created introduced originated ship ships shipped land lands landed arrive arrived debut brought
 ADDED: came inserted appear appeared appears existed
 EXIST: exist exists existing
@@ -237,7 +241,7 @@ LONG: long old
 OFTEN: often many times frequently
 WORK: working works doing active committing committed contributing contributes happening
 RELATE: relate relates related relation relationship connection connected linked coupled interact interacts
-RETURN: return returns returned yield yields output outputs
+RETURN: produce produces return returns returned yield yields output outputs
 TAKE: take takes taken accept accepts pass passed supply given provided
 JOB: job role purpose responsibility task point deal story idea gist intention intent goal
 PLAY: play plays serve serves fulfil
@@ -255,7 +259,7 @@ ENVIRONMENT: environment
 CLEAN: cleaned clean refactored improved improve tackled rewritten fixed simplified
 TOGETHER: alongside together
 SIMILAR: repeat similar duplicate duplicates duplicated copied copies resembles identical
-HARD: bad hard difficult painful complicated complex tricky messy convoluted fear fears fragile
+HARD: hotspot hotspots bad hard difficult painful complicated complex tricky messy convoluted fear fears fragile
 COMPLEXITY: complexity metrics
 DIFFERENCE: differ differs difference differences different diff compare
 COMPARED: compared relative since versus vs

@@ -26,8 +26,8 @@ FORMS = {
     "between": [
         _any_order(
             ("COMMIT|CHANGE|CHANGED|DIFFERENCE|NEW|HAPPEN|HAPPENED|HISTORY|ADD|ADDED|FIX|COMPARED|SUMMARY",),
-            "what|how|who|when|FILE|CODE|BY|if",
-            r"V(?: (?:CHANGE|CHANGED|ADD|FIX|NEW|COMPARED|BY|if))* V",
+            "what|how|who|when|FILE|CODE|BY|if|RELEASE",
+            r"V(?: (?:CHANGE|CHANGED|ADD|FIX|NEW|COMPARED|BY|if|RELEASE))* V",
         ),
         r"what (?:(?:CHANGE|CHANGED|DIFFERENCE|NEW|ADDED) )+(?:RELEASE )?V",
     ],
@@ -40,6 +40,7 @@ FORMS = {
     "coupled": [
         rf"if (?:CHANGE|FIX) {_X} what FILE (?:NEED )?(?:FIX|CHANGE|CHANGED)",
         rf"what (?:FILE )?(?:CHANGE|CHANGED) TOGETHER {_X}",
+        rf"(?:if )?{_X} RELATE (?:NEW )?FILE",
         rf"what (?:FILE )?CHANGE (?:if|when) CHANGE {_X}",
         rf"what FILE FIND (?:if|when) CHANGE {_X}",
         rf"what FILE (?:CHANGE|CHANGED|FIX) (?:TOGETHER )?(?:if |when )?(?:CHANGE )?{_X}",
@@ -52,7 +53,7 @@ FORMS = {
         rf"(?:(?:SIGNATURE|RETURN|CLASS|DEFINITION|ARG) )*{_X}(?: (?:CHANGE|CHANGED|REMOVED))?",
         _any_order(
             ("BREAK|RISKY|IMPACT|FIX", "if|when|BY|WITHOUT", "CHANGE|CHANGED|REMOVED"),
-            "COMPILE|what|who|where|how|PART|CODE|FILE|FUNC|CLASS|TEST|SIGNATURE|RETURN|CALLER",
+            "COMPILE|OFTEN|what|who|where|how|PART|CODE|FILE|FUNC|CLASS|TEST|SIGNATURE|RETURN|CALLER",
             _X,
         ),
         rf"(?:what|who) {_OF_CODE}USE SIGNATURE {_X}",
@@ -64,7 +65,7 @@ FORMS = {
         r"(?:where |what (?:FILE|CODE) )(?:(?:ADD|INHERIT|DEFINE|CODE) )?NEW (?P<subject>[a-z][a-z ]*)",
         r"(?:where |what (?:FILE|CODE) )NEW (?P<subject2>[a-z][a-z ]*?)(?: (?:GO|ADD|ADDED|DEFINED))",
         r"ADD NEW (?P<subject3>[a-z][a-z ]*?) (?:where|what (?:FILE|CODE))(?: (?:ADD|GO|BEGIN|FIND))*",
-        rf"(?=.*\b(?:where|FILE)\b)(?:(?:where|what|FILE|CODE|NEED|ADD|GO) )*(?:NEW|ADD) (?:[A-Za-z-]+ ){{0,3}}?"
+        rf"(?=.*\b(?:where|FILE)\b)(?:(?:where|what|if|FILE|CODE|NEED|ADD|GO) )*(?:NEW|ADD) (?:[A-Za-z-]+ ){{0,3}}?"
         rf"(?:LIKE|DEFINITION|CLASS|CHILD) {_X}(?: (?:where|what|FILE|CODE|ADD|ADDED|GO|DEFINED))*",
     ],
     "raised": [
@@ -75,7 +76,7 @@ FORMS = {
         rf"(?P<error3>{_ASK} (?:(?:CONDITION|CODE|FUNC|FILE) )*LEAD N)",
     ],
     "raises": [
-        rf"(?:what )?ERROR (?:(?:CATCH|RAISED|BY|if|CALL|when|THROW|RETURN) )*{_X}(?: (?:RAISE|RAISED|RETURN))?",
+        rf"(?:what )?ERROR (?:(?:CATCH|RAISE|RAISED|BY|if|CALL|when|THROW|RETURN) )*{_X}(?: (?:RAISE|RAISED|RETURN))?",
         rf"{_X} (?:RAISE|BREAK)(?: BY)?(?: ERROR)",
         rf"(?:what )?{_X} RAISE",
         rf"if CALL {_X} what ERROR (?:CATCH|RAISED)",
@@ -129,7 +130,8 @@ FORMS = {
         rf"what VALUE {_X}",
     ],
     "dead": [
-        _any_order(("UNUSED", "what|CODE|FUNC|PART|CLASS|FIELD"), "where|if|FIND", "F"),
+        _any_order(("UNUSED", "what|CODE|FUNC|PART|CLASS|FIELD"), "where|if|FIND|DEFINE|OFFER", "F"),
+        r"(?:if )?FUNC F USED",
         _any_order(("UNUSED", "CODE|FUNC|PART|CLASS|FIELD"), "what|where|if|FIND|PROJECT"),
     ],
     "used": [
@@ -176,7 +178,7 @@ FORMS = {
         rf"who (?:BUG )+{_X}",
     ],
     "hotspot": [
-        rf"why {_X} BREAK OFTEN",
+        rf"why {_X} (?:BREAK OFTEN|RISKY)",
         _any_order(("HARD|COMPLEXITY",), "why|how|what|if|CHANGE|READ|EXPERT|TEST|FIX|CODE|FUNC|FILE", _X),
     ],
     "similar": [
@@ -204,6 +206,7 @@ FORMS = {
         r"(?=.*\b(?:where|FIND|FILE|DEFINITION)\b)(?:(?:where|what|FIND|GO|READ|CODE|FILE|DEFINE|DEFINED|DEFINITION) )+"
         rf"{_X}(?: (?:DEFINED|FILE|CODE))*",
         rf"FILE {_X}",
+        rf"where {_X} ORIGIN(?: what FILE)?",
         rf"(?:(?:CLASS|FUNC|FILE|FIELD) )?(?:CALLED {_X}|{_X} EXIST)",
     ],
     # Without a name.
@@ -216,17 +219,19 @@ FORMS = {
     ],
     "testing": [
         _any_order(("TEST", "RUN|COMMAND"), "what|how|USE|UNIT|CALL|PROJECT"),
+        r"how CALL (?:UNIT )?TEST",
     ],
     "running": [_any_order(("RUN", "how|PROJECT|COMMAND|FILE"), "what|where|CODE")],
     "requirements": [
         r"what PROJECT (?:NEED|USE|IMPORT)",
-        r"(?:what )?(?:LIB )+(?:(?:PROJECT|IMPORT|USE|NEED|NEEDED|USED|RUN|BY) ?)+",
+        r"(?:what )?(?:LIB )+(?:(?:PROJECT|IMPORT|IMPORTED|USE|NEED|NEEDED|USED|RUN|BY) ?)+",
     ],
     "configuration": [
         _any_order(
             ("ENV", "READ|USE|USED|SET|ADDED|CHANGE|NEED|NEEDED|TAKE|OFFER|VALUE|IMPACT|BREAK"),
             "what|where|if|FIND|PROJECT|BY|RUN",
-        )
+        ),
+        _any_order(("ENVIRONMENT", "SET|READ|USE|USED"), "what|BY|PROJECT|CODE"),
     ],
     "next": [
         r"(?:what|where) (?:(?:PART|CODE|FILE|FUNC) )*CHANGE FIRST",

@@ -207,7 +207,7 @@ PATTERNS = {
         rf"who (?:knows|owns|maintains|wrote(?: most of(?! (?:{_PROJECT}|(?:the )?{_REPO})$))?|"
         r"understands|is responsible for|knows about|"
         rf"has written) {_S}(?: best| most)?",
-        rf"(?:who is the )?(?:owners?|main author|maintainers?|expert|authors?|code ?owners?|"
+        rf"(?:who is the )?(?:owners?|main authors?|maintainers?|expert|authors?|code ?owners?|"
         rf"reviewers?) (?:of|on|for) {_S}",
         rf"who(?:m)? (?:should|can|do|could) {_WE} (?:ask|talk to|contact) (?:about|for|with) {_S}",
         rf"who (?:can|could) help(?: {_WE}| me)? with {_S}",
@@ -230,7 +230,8 @@ PATTERNS = {
         r"(?:which|what) (?P<subject4>languages?).*",
         r"(?:who are )?(?:the )?(?:main |top )?(?P<subject5>authors|contributors|maintainers)",
         rf"who (?P<subject6>wrote most) of (?:{_PROJECT}|(?:the )?{_REPO})",
-        r"how many (?P<subject7>files|lines|commits|authors|functions|symbols)\b.*",
+        r"how many (?P<subject7>files|lines|commits|authors|functions|symbols)\b"
+        r"(?!.* (?:affect|chang|br[eo]|call|us[ei]|import|depend)).*",
         rf"how (?P<subject8>big|large|long) is {_PROJECT}",
     ],
     "hotspot": [

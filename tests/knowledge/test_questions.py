@@ -358,6 +358,7 @@ NOT_UNDERSTOOD = {
     "Which places would notice if parse_invoice misbehaves?",
     "What will stop working if I delete InvoiceRow?",
     "Which env variables does the thing want?",
+    "Which tests would fail if rotate_keys was wrong?",
 }
 
 
