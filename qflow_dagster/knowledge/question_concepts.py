@@ -205,7 +205,7 @@ CHANGE: change changes changing modify modifies modifying edit edits editing tou
 CHANGE: renaming delete deletes deleting remove removes removing refactor refactoring alter altering rewrite
 CHANGE: rewriting replace replacing
 CHANGED: broke changed modified edited touched updated altered
-REMOVED: removed deleted dropped killed gone disappear disappeared vanish vanished drop drops
+REMOVED: lose lost removed deleted dropped killed gone disappear disappeared vanish vanished drop drops
 MOVED: moved renamed replaced
 ADD: add adds adding create creates creating introduce introduces introducing put insert bring brings write
 ADDED: added created introduced originated ship ships shipped land lands landed arrive arrived debut brought
@@ -247,7 +247,7 @@ JOB: job role purpose responsibility task point deal story idea gist intention i
 PLAY: play plays serve serves fulfil
 SUMMARY: summarize summary tl;dr overview details information info explain describe explanation description
 SUMMARY: documentation docs meaning
-HAPPEN: happen happens
+HAPPEN: happen happens occur occurs
 HAPPENED: happened
 VALUE: value values default defaults data
 READ: care cares read reads reading parse parses parsed evaluate evaluates evaluated checked

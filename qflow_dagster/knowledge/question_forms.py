@@ -71,7 +71,7 @@ FORMS = {
     "raised": [
         rf"(?:{_ASK} )?(?:(?:CONDITION|CODE|FUNC|FILE) )*{_X} RAISED",
         rf"{_ASK} (?:(?:CONDITION|CODE|FUNC|FILE) )*RAISE {_X}",
-        r"(?P<error>(?:where|what) N ORIGIN|(?:what|when) CONDITION N|when N|what REASON N)",
+        r"(?P<error>(?:where|what) N ORIGIN|(?:what|when) CONDITION N|when N(?: HAPPEN)?|what REASON N)",
         r"(?P<error2>what ORIGIN N)",
         rf"(?P<error3>{_ASK} (?:(?:CONDITION|CODE|FUNC|FILE) )*LEAD N)",
     ],
@@ -136,10 +136,11 @@ FORMS = {
     ],
     "used": [
         rf"where CALL {_X} ORIGIN",
+        rf"where (?:CODE )?NEED {_X}",
         rf"(?:if |who )?(?:{_X} UNUSED|UNUSED {_X})",
         rf"(?:(?:what|where|who|FIND) )*{_OF_CODE}(?:where )?(?:CALL|USE|LEAD) {_X}",
         rf"(?:(?:what|where|who|how|FIND) )*(?:OFTEN )?(?:CALLER )+(?:CODE )*{_X}",
-        rf"(?:(?:what|where|who|when|how|if|BY|CONDITION|FIND|NEW) )*(?:(?:CODE|FILE) )*(?:OFTEN )?{_X} "
+        rf"(?:(?:what|where|who|when|how|if|BY|CONDITION|FIND|NEW) )*(?:(?:CODE|FILE|FUNC|CLASS) )*(?:OFTEN )?{_X} "
         rf"(?:USED|CALLED|NEEDED)(?: BY(?: (?:what|who))?)?",
         rf"(?:what|where) (?:CODE )?(?:INSTANCE (?:ADD )?{_X}|ADD INSTANCE {_X})(?: (?:ADDED|USED))?",
         rf"how (?:OFTEN )+(?:{_OF_CODE})(?:CALL |USE )?{_X}(?: (?:CALLED|USED))?",
@@ -175,7 +176,7 @@ FORMS = {
         rf"who (?:SUMMARY|CODE) {_X}",
         rf"who (?:KNOW )+(?:CODE )*{_X}",
         rf"(?:what )?EXPERT {_X}",
-        rf"who (?:BUG )+{_X}",
+        rf"who (?:FIND |FIX )?(?:BUG )+{_X}",
     ],
     "hotspot": [
         rf"why {_X} (?:BREAK OFTEN|RISKY)",
@@ -224,7 +225,7 @@ FORMS = {
     "running": [_any_order(("RUN", "how|PROJECT|COMMAND|FILE"), "what|where|CODE")],
     "requirements": [
         r"what PROJECT (?:NEED|USE|IMPORT)",
-        r"(?:what )?(?:LIB )+(?:(?:PROJECT|IMPORT|IMPORTED|USE|NEED|NEEDED|USED|RUN|BY) ?)+",
+        r"(?:what )?(?:LIB )+(?:(?:PROJECT|TEST|IMPORT|IMPORTED|USE|NEED|NEEDED|USED|RUN|BY) ?)+",
     ],
     "configuration": [
         _any_order(

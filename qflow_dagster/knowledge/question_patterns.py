@@ -58,8 +58,9 @@ PATTERNS = {
         rf"(?:are there|exist|(?:does|do|can) (?:{_PROJECT}|{_WE}) (?:have|read|use|take|set))",
     ],
     "between": [
-        r"(?:what (?:has |have |is |are |was )?|which )?(?:changed|changes|new|different|differences?|diff|commits|"
-        rf"changelog|history)(?: (?:in|of|to) {_O})? (?:are )?(?:between|from) (?P<first>{_REVISION}) "
+        r"(?:what (?:has |have |is |are |was )?|which |how many )?"
+        r"(?:changed|changes|new|different|differences?|diff|commits|changelog|history)"
+        rf"(?: (?:in|of|to) {_O})? (?:are )?(?:there )?(?:between|from) (?P<first>{_REVISION}) "
         rf"(?:and|to|until|till) (?P<last>{_REVISION})",
         rf"(?:diff|compare) (?P<first2>{_REVISION}) (?:and |with |to |against )?(?P<last2>{_REVISION})",
         rf"what(?:'s| is| was| has) (?:new|changed|different|added) in (?P<last3>{_REVISION}) "
@@ -231,7 +232,7 @@ PATTERNS = {
         r"(?:who are )?(?:the )?(?:main |top )?(?P<subject5>authors|contributors|maintainers)",
         rf"who (?P<subject6>wrote most) of (?:{_PROJECT}|(?:the )?{_REPO})",
         r"how many (?P<subject7>files|lines|commits|authors|functions|symbols)\b"
-        r"(?!.* (?:affect|chang|br[eo]|call|us[ei]|import|depend)).*",
+        r"(?!.* (?:between|since|affect|chang|br[eo]|call|us[ei]|import|depend)).*",
         rf"how (?P<subject8>big|large|long) is {_PROJECT}",
     ],
     "hotspot": [
@@ -348,7 +349,7 @@ PATTERNS = {
 # Words that add nothing to a question, and beginnings that ask for an answer.
 FILLERS = re.compile(
     r"\b(?:exactly|actually|currently|still|usually|typically|normally|often|really|please|just|anywhere|somewhere|"
-    r"precisely|again|by name)\b ?|,? and (?:by whom|who did it|when|why|in (?:which|what) (?:release|version))$",
+    r"precisely|again|by name)\b ?|,? and (?:by whom|who did it|when|why)$",
     re.IGNORECASE,
 )
 LEADS = re.compile(

@@ -57,7 +57,7 @@ _FREE = frozenset({"overview", "licence", "running", "testing", "dead"})
 # Where a clause begins that says more about what is asked; the question before it may be understood alone.
 _CLAUSE = re.compile(
     r",? (?:that|which|whose|where|when|so that|to ensure|in order to|"
-    r"and (?:what|how|why|where|when|which|who)|or (?:can|should|is|do|does)|"
+    r"and (?:in |by |from )?(?:what|how|why|where|when|which|whom|who)|or (?:can|should|is|do|does)|"
     r"for (?:performing|handling|the)|during|if|as|while|within|before|after|because|given|based on)\b",
     re.IGNORECASE,
 )
