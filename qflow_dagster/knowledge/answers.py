@@ -79,7 +79,9 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
         hint = f"; near it: {listed(near)}" if near else ""
         return Answer(understood._replace(kind=NOT_KNOWN), f"{error}{hint}", [])
     if understood.clause:
-        sentence = f"of the question, only {understood.clause!r} is answered: {sentence}"
+        only = f"of the question, only {understood.clause!r} is answered"
+        answer = _limited(Answer(understood, f"{only}: {sentence}", evidence), context)
+        return answer._replace(limits=(only, *answer.limits))
     return _limited(Answer(understood, sentence, evidence), context)
 
 

@@ -21,6 +21,8 @@ from qflow_dagster.knowledge.inheritance import Inheritance
 from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
 from qflow_dagster.knowledge.mentions import at, mentions, other_names
 
+# Types that are named, with evidence of each.
+MAX_TYPES = 50
 # A base that could be of more definitions than this is named without them.
 MAX_BASES = 2
 # The bases of a declaration may be on the lines after it.
@@ -52,9 +54,7 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
         name = f"{context.subject}, which the repository does not define"
     else:
         name = context.definition().name
-    evidence = [
-        context.at(row.path, row.line, row.signature) for row in [*certain, *possible][: 2 * MAX_ROWS]
-    ]
+    evidence = [context.at(row.path, row.line, row.signature) for row in [*certain, *possible][:MAX_TYPES]]
     said = f"{counted(len(certain), 'type', 'inherit')} from {name}: {_located(certain)}"
     if not certain:
         said = f"no type of the repository inherits from {name}"
@@ -139,7 +139,8 @@ def _embedding(context: QuestionContext, name: str) -> list[Line]:
 
 
 def _located(rows: Sequence[SymbolLocation]) -> str:
-    return listed([f"{row.name} ({row.path}:{row.line})" for row in rows])
+    items = [f"{row.name} ({row.path}:{row.line})" for row in rows[:MAX_TYPES]]
+    return ", ".join(items) + (f" and {len(rows) - MAX_TYPES:,} more" if len(rows) > MAX_TYPES else "")
 
 
 def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:

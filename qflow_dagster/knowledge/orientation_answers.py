@@ -30,8 +30,12 @@ def purpose(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 def _of_file(context: QuestionContext, path: str) -> tuple[str, list[Evidence]]:
     connection, snapshot = context.connection, context.snapshot
-    documented = lookups.documented_file(connection, snapshot, path)
     members = lookups.within(connection, snapshot, path)
+    named = [m for m in members if m.name == posixpath.splitext(posixpath.basename(path))[0]]
+    # A file of one type has the documentation of that.
+    documented = lookups.documented_file(connection, snapshot, path) or " ".join(
+        lookups.documented(connection, member) for member in named[:1] or members[: len(members) == 1]
+    )
     parts = [f"{path}: {documented[:600]}" if documented else f"{path} has no documentation of its own"]
     if members:
         parts.append(

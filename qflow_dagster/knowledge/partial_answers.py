@@ -130,7 +130,8 @@ PARTS = (
         _is_function,
     ),
     Part(
-        re.compile(r"^(?:in )?(?:where|which file)\b", re.IGNORECASE),
+        # A short question may ask for anything that is somewhere.
+        re.compile(r"^(?:in )?(?:where|which file)\b(?=(?:\s+\S+){9})", re.IGNORECASE),
         "where is {} defined",
         "defined",
         lambda _: True,

@@ -137,10 +137,11 @@ FORMS = {
     "used": [
         rf"where CALL {_X} ORIGIN",
         rf"where (?:CODE )?NEED {_X}",
+        rf"BY what (?:FUNC|CLASS) {_X} (?:CALLED|USED)",
         rf"(?:if |who )?(?:{_X} UNUSED|UNUSED {_X})",
         rf"(?:(?:what|where|who|FIND) )*{_OF_CODE}(?:where )?(?:CALL|USE|LEAD) {_X}",
         rf"(?:(?:what|where|who|how|FIND) )*(?:OFTEN )?(?:CALLER )+(?:CODE )*{_X}",
-        rf"(?:(?:what|where|who|when|how|if|BY|CONDITION|FIND|NEW) )*(?:(?:CODE|FILE|FUNC|CLASS) )*(?:OFTEN )?{_X} "
+        rf"(?:(?:what|where|who|when|how|if|BY|CONDITION|FIND|NEW) )*(?:(?:CODE|FILE) )*(?:OFTEN )?{_X} "
         rf"(?:USED|CALLED|NEEDED)(?: BY(?: (?:what|who))?)?",
         rf"(?:what|where) (?:CODE )?(?:INSTANCE (?:ADD )?{_X}|ADD INSTANCE {_X})(?: (?:ADDED|USED))?",
         rf"how (?:OFTEN )+(?:{_OF_CODE})(?:CALL |USE )?{_X}(?: (?:CALLED|USED))?",

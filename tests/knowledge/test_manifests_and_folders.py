@@ -3,7 +3,7 @@
 from sqlalchemy import Engine
 
 from qflow_dagster.ingestion.queries import current_snapshot
-from qflow_dagster.knowledge import answers
+from qflow_dagster.knowledge import answers, index
 from tests.ingestion.conftest import ANN, GitRepository, Ingested
 
 WORKFLOW = """\
@@ -42,6 +42,9 @@ FILES = {
     "oven.gemspec": 'Gem::Specification.new do |gem|\n  gem.add_dependency "rack", ">= 3"\nend\n',
     "app/build.gradle.kts": 'dependencies {\n    implementation("com.shop:crust:1.2")\n    testImplementation("org.junit:junit:5")\n}\n',
     "mix.exs": 'defp deps do\n  [\n    {:plug, "~> 1.0"}\n  ]\nend\n',
+    "java/Lists.java": "package java;\n\n/**\n * List utilities.\n */\npublic final class Lists {\n}\n",
+    "net/many.py": "class Base:\n    pass\n\n\n"
+    + "\n\n".join(f"class Kind{n}(Base):\n    pass\n" for n in range(22)),
     "notes.txt": "Prove the dough for a day.\n",
     "old/notes.txt": "Prove the dough for a day.\n",
     "net/settings.py": "import os\n" + "".join(f"A{n} = os.environ['VAR_{n}']\n" for n in range(25)),
@@ -104,6 +107,15 @@ QUESTIONS = [
     ),
     ("which files are copies of tox.ini?", "similar", ["is not read as code"], [], [("tox.ini", 1)]),
     ("which env vars are read?", "configuration", ["VAR_0", "VAR_24"], [], [("net/settings.py", 26)]),
+    ("what is java/Lists.java good for?", "purpose", ["List utilities."], [], [("java/Lists.java", 1)]),
+    (
+        "which kinds derive from Base?",
+        "subclasses",
+        ["22 types", "Kind21"],
+        [" more"],
+        [("net/many.py", 89)],
+    ),
+    ("where do we sell ClientError?", "search", [], ["only this is answered"], []),
     ("where is ClientError raised?", "not known", [], [], []),
     ("who uses ClientError?", "used", ["HTTPError is another name of it (net/errors.py:5)"], [], []),
 ]
@@ -119,6 +131,8 @@ def test_answers_name_the_line_that_shows_them(
     wrong = []
     with engine.connect() as connection:
         snapshot = current_snapshot(connection, "project")
+    index.update(engine, snapshot)
+    with engine.connect() as connection:
         for question, kind, words, others, places in QUESTIONS:
             answer = answers.answer(connection, snapshot, question)
             found = {(evidence.path, evidence.line) for evidence in answer.evidence}
