@@ -32,18 +32,37 @@ def resolve(
     imports = imports_of(connection, repository.id, sources)
     if not imports:
         return []
-    paths = store.current_paths(connection, repository.id)
-    manifests = trees.read_texts(
-        repository.objects, [(p, oid) for p, oid in paths if module_manifests.is_manifest(p)]
-    )
     by_declaration = any(row.language in FAMILIES for row in imports)
     declared = declarations(connection, repository.id, None) if by_declaration else []
-    resolver = Resolver([path for path, _ in paths], manifests, declared)
+    resolver = _resolver(connection, repository, declared)
     edges = []
     for row in imports:
         targets = resolver.resolve(row.path, row.language, row.fact)
         edges += [(row.path, row.fact.line, row.fact.module, target) for target in targets or (None,)]
     return edges
+
+
+def _resolver(
+    connection: Connection, repository: Repository, declared: Sequence[FileDeclarations]
+) -> Resolver:
+    paths = store.current_paths(connection, repository.id)
+    manifests = trees.read_texts(
+        repository.objects, [(p, oid) for p, oid in paths if module_manifests.is_manifest(p)]
+    )
+    return Resolver([path for path, _ in paths], manifests, declared)
+
+
+def targets_of(
+    connection: Connection, repository: Repository, path: str
+) -> dict[tuple[int, str, str], tuple[str, ...]]:
+    """Return the files that each name (level, module, name) refers to which a file of the open snapshot imports."""
+    resolver = _resolver(connection, repository, [])
+    found: dict[tuple[int, str, str], tuple[str, ...]] = {}
+    for row in imports_of(connection, repository.id, [path]):
+        for name in row.fact.names or ("",):
+            fact = row.fact._replace(names=[name] if name else [])
+            found[fact.level, fact.module, name] = resolver.resolve(path, row.language, fact)
+    return found
 
 
 def imports_of(connection: Connection, repository_id: int, paths: Sequence[str] | None) -> list[ImportRow]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 # Incremented when a change of the code changes the facts of an unchanged blob.
-EXTRACTOR_VERSION = 11
+EXTRACTOR_VERSION = 12
 
 
 class SymbolFact(NamedTuple):
@@ -51,6 +51,7 @@ class ImportFact(NamedTuple):
     level: int
     kind: str
     aliases: list[str]
+    deferred: bool = False
 
 
 class ParseErrorFact(NamedTuple):

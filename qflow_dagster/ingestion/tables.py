@@ -204,6 +204,8 @@ imports = Table(
     Column("level", SmallInteger, nullable=False),
     # import | from | include | include_system | require | use | crate | mod | mod_path | source ...
     Column("kind", Text, nullable=False),
+    # It does not run when its file does: within a Python function, or for type checkers alone.
+    Column("deferred", Boolean, nullable=False),
 )
 
 parse_errors = Table(

@@ -31,9 +31,14 @@ FILES = f"""
     ) m ON b.parsed
     WHERE {IN_SNAPSHOT} AND NOT b.binary AND b.lfs_bytes IS NULL
 """
+# `at_import`: some import of the target runs when the source is imported.
 EDGES = f"""
-    SELECT DISTINCT f.source_path, f.target_path FROM dependencies f
+    SELECT f.source_path, f.target_path, bool_or(NOT coalesce(i.deferred, false)) AS at_import
+    FROM dependencies f JOIN files s ON s.repository_id = f.repository_id AND s.path = f.source_path
+         AND s.from_seq <= :seq AND (s.to_seq IS NULL OR s.to_seq > :seq)
+    LEFT JOIN imports i ON i.blob_id = s.blob_id AND i.line = f.line AND i.module = f.module
     WHERE {IN_SNAPSHOT} AND f.target_path IS NOT NULL AND f.target_path <> f.source_path
+    GROUP BY f.source_path, f.target_path
 """
 COUNTS = ["functions", "cyclomatic", "cyclomatic_max", "cognitive", "cognitive_max"]
 
@@ -70,9 +75,8 @@ def measure(connection: Connection, snapshot: Snapshot) -> pd.DataFrame:
     files["fan_out"] = files["path"].map(edges.groupby("source_path").size()).fillna(0).astype("int64")
     files["instability"] = formulae.instability(files["fan_in"].to_numpy(), files["fan_out"].to_numpy())
     cycle_of, size_of = {}, {}
-    for number, members in enumerate(
-        import_cycles(zip(edges["source_path"], edges["target_path"], strict=True)), 1
-    ):
+    running = [(source, target) for source, target, at_import in edges.itertuples(index=False) if at_import]
+    for number, members in enumerate(import_cycles(running), 1):
         for path in members:
             cycle_of[path], size_of[path] = number, len(members)
     files["cycle_size"] = files["path"].map(size_of).fillna(0).astype("int64")

@@ -43,13 +43,13 @@ def read(grammar: str, captures: dict[str, list[Node]], source: bytes) -> list[I
         return []
     inline = [node.byte_range for node in captures.get("def.module", [])] if grammar == "rust" else []
     statements = sorted(
-        (*_span(node), node.start_point[0] + 1, capture[7:])
+        (*_span(node), node.start_point[0] + 1, capture[7:], grammar == "python" and _deferred(node))
         for capture, nodes in captures.items()
         if capture.startswith("import.")
         for node in nodes
     )
     facts: list[ImportFact] = []
-    for start, end, line, kind in statements:
+    for start, end, line, kind, deferred in statements:
         statement = source[start:end].decode("utf-8", "replace")
         for count, imports in enumerate(reader(statement, kind)):
             if count == MAX_NAMES_PER_STATEMENT:
@@ -59,9 +59,25 @@ def read(grammar: str, captures: dict[str, list[Node]], source: bytes) -> list[I
                 aliases = imports.aliases if imports.aliases and any(imports.aliases) else []
                 kind_read = imports.kind or kind
                 facts.append(
-                    ImportFact(len(facts), line, imports.module, imports.names, level, kind_read, aliases)
+                    ImportFact(
+                        len(facts), line, imports.module, imports.names, level, kind_read, aliases, deferred
+                    )
                 )
     return facts
+
+
+def _deferred(node: Node) -> bool:
+    """Return whether a Python import does not run with its file: it is in a function, or for type checkers alone."""
+    inner, outer = node, node.parent
+    while outer is not None:
+        if outer.type == "function_definition":
+            return True
+        if outer.type == "if_statement" and inner == outer.child_by_field_name("consequence"):
+            condition = outer.child_by_field_name("condition")
+            if condition is not None and (condition.text or b"").split(b".")[-1] == b"TYPE_CHECKING":
+                return True
+        inner, outer = outer, outer.parent
+    return False
 
 
 def _span(node: Node) -> tuple[int, int]:
