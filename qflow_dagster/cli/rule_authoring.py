@@ -87,7 +87,10 @@ def new(
 
 def try_(
     file: Annotated[Path, typer.Argument(metavar="PACK.yaml", help="A pack of rules.")],
-    repository: Annotated[Path, typer.Argument(metavar="FOLDER", help="A git repository; its HEAD is read.")],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="PATH", help="A git repository, or a folder or file in one; HEAD is read."),
+    ],
     rev: Annotated[str, typer.Option(help="Another revision.")] = "HEAD",
     limit: Limit = 30,
     json: JsonFlag = False,
@@ -96,9 +99,9 @@ def try_(
     from qflow_dagster.generation.rule_trial import try_rules
 
     rules = read_pack(file)
-    objects = git.find_repository(repository.resolve())
+    objects = git.find_repository(path.resolve())
     commit = git.resolve(objects, rev).oid
-    results = sorted(try_rules(objects, commit, rules))
+    results = sorted(try_rules(objects, commit, rules, path.resolve().relative_to(objects).as_posix()))
     if json:
         print_json([result._asdict() for result in results])
         return

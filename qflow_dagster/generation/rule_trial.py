@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.examples import matches_in
 from qflow_dagster.evolution.rules import Rule
@@ -31,14 +32,27 @@ class TrialResult(NamedTuple):
     problem: str = ""
 
 
-def try_rules(objects: Path, commit: str, rules: Sequence[Rule]) -> Iterator[TrialResult]:
+def try_rules(objects: Path, commit: str, rules: Sequence[Rule], under: str = ".") -> Iterator[TrialResult]:
     """Yield what each rule finds in each file of a commit, and changes; in worker processes, the code is untrusted.
 
-    Rules of measures (`metric`) need an ingested repository and find nothing here.
+    `under`: a folder or file of the commit, to try it alone. Rules of measures (`metric`) need an ingested repository
+    and find nothing here.
+
+    Raises:
+        UsageError: the commit has nothing there.
     """
+    entries = [
+        entry
+        for entry in git.list_tree(objects, commit)
+        if under in (".", ".git", entry.path) or entry.path.startswith(f"{under}/")
+    ]
+    if not entries and under != ".":
+        raise UsageError(
+            f"{under} is not in commit {commit[:10]} of {objects}: commit it, or give another path"
+        )
     files = [
         (entry.path, entry.oid)
-        for entry in git.list_tree(objects, commit)
+        for entry in entries
         if entry.kind == "blob" and entry.mode != "120000" and (entry.size or 0) <= MAX_FILE_BYTES
     ]
     batches = [files[start : start + BATCH_FILES] for start in range(0, len(files), BATCH_FILES)]

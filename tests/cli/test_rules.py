@@ -131,6 +131,17 @@ def test_a_pack_is_begun_and_tried_on_a_repository_without_storing_anything(
     assert "a.py:2: mypython/first-rule: The old call" in tried
     assert "-old_call(x)\n+new_call(x)\n" in tried
     assert tried.endswith("1 matches in 1 files, 1 would be changed\n")
+    repository.commit({"lib/c.py": "old_call(1)\n"})
+    for under, expected in (
+        ("a.py", {"a.py"}),
+        ("lib", {"lib/c.py"}),
+        ("b.py", set()),
+        (".", {"a.py", "lib/c.py"}),
+    ):
+        found = json.loads(ok(qflow("rules", "try", pack, str(repository.path / under), "--json")))
+        assert {row["path"] for row in found} == expected
+    (repository.path / "new.py").write_text("old_call(1)\n")
+    refused(qflow("rules", "try", pack, str(repository.path / "new.py")), 2, "new.py is not in commit")
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM repositories")) == 0
         assert connection.scalar(text("SELECT count(*) FROM rule_versions WHERE pack = 'python'")) == 0
