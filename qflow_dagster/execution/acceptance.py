@@ -48,6 +48,12 @@ def of_rule(rule: Rule | None, rule_id: str, path: str, symbols: Sequence[str]) 
     ]
 
 
+def bound(sentences: Sequence[str]) -> float | None:
+    """Return what a measure is to be at most, by the first sentence that says so; None: none does."""
+    found = (_AT_MOST.fullmatch(sentence) for sentence in sentences)
+    return next((float(match["value"]) for match in found if match is not None), None)
+
+
 def strictest(sentences: Sequence[str]) -> list[str]:
     """Return the sentences without repetitions; of several bounds of one measure, the strictest."""
     lowest: dict[str, float] = {}

@@ -73,6 +73,12 @@ WHERE now.snapshot_id = :snapshot_id AND NOT now.test AND NOT now.vendored AND N
   AND now.cognitive - before.cognitive >= :worse
   AND now.cognitive >= before.cognitive * (1 + CAST(:share AS float8))
 """)
+_RISEN = text("""
+SELECT i.path, w.key, i.acceptance, m.cognitive FROM work_items i JOIN workflows w ON w.id = i.id
+JOIN file_metrics m ON m.snapshot_id = :snapshot_id AND m.path = i.path
+WHERE i.repository_id = :repository_id AND w.finished_at IS NULL
+  AND w.key LIKE CAST(:repository_id AS text) || ':metric:cognitive:%'
+""")
 # A large file where much changes is work whether or not a rule finds something in it.
 MAX_HOTSPOTS = 10
 # Measure -> (words, the bound that a slice of it brings the file to).
@@ -321,12 +327,19 @@ def _of_regressions(connection: Connection, snapshot: Snapshot) -> list[PlannedS
         "worse": MIN_COMPLEXITY_INCREASE,
         "share": MIN_COMPLEXITY_GROWTH,
     }
-    for row in connection.execute(_REGRESSED_FILES, parameters):
-        # By position, because the column "is" has a Python keyword as its name.
-        path, before, after = row
+    # Path -> key of the story, the measure before, and now. A story is there until the measure is back.
+    risen = {
+        row.path: (row.key, int(bound), row.cognitive)
+        for row in connection.execute(_RISEN, parameters)
+        if (bound := acceptance.bound(row.acceptance)) is not None and row.cognitive > bound
+    }
+    for path, before, after in connection.execute(_REGRESSED_FILES, parameters):
+        key = f"{snapshot.repository_id}:metric:cognitive:{path}:{snapshot.commit_oid}"
+        risen.setdefault(path, (key, before, after))
+    for path, (key, before, after) in risen.items():
         stories.append(
             PlannedStory(
-                key=f"{snapshot.repository_id}:metric:cognitive:{path}:{snapshot.commit_oid}",
+                key=key,
                 category="metric",
                 title=f"Complexity rose: {path}",
                 description=f"cognitive complexity of {path} went from {before} to {after}",

@@ -220,11 +220,10 @@ def _finish_obsolete(connection: Connection, snapshot: Snapshot, present: set[UU
     query = text("""
         SELECT i.id, i.rule_id FROM work_items i JOIN workflows w ON w.id = i.id
         WHERE i.repository_id = :id AND w.finished_at IS NULL AND i.level = 'story'
-          AND (i.source IN ('findings', 'error') OR w.key LIKE :hotspots)
+          AND i.source IN ('findings', 'metric', 'error')
         ORDER BY i.id
     """)
-    parameters = {"id": snapshot.repository_id, "hotspots": f"{snapshot.repository_id}:hotspot:%"}
-    gone = [row for row in connection.execute(query, parameters) if row.id not in present]
+    gone = [row for row in connection.execute(query, {"id": snapshot.repository_id}) if row.id not in present]
     unplanned = set(unplanned_rules(rule_set.current(connection)))
     done = [row.id for row in gone if row.rule_id not in unplanned]
     data = {"reason": "what called for it is gone", "commit": snapshot.commit_oid}

@@ -1,6 +1,7 @@
 """The plan: findings and texts become ranked work, claimed once, finished when what it asked for is so."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -212,13 +213,26 @@ def test_complexity_that_grew_becomes_work(loop: Loop) -> None:
     loop.repository.commit({"a.py": "def f(a):\n    return a\n"})
     loop.find()
     loop.plan()
-    branches = "".join(f"    if a == {n}:\n        return {n}\n" for n in range(14))
-    loop.repository.commit({"a.py": f"def f(a):\n{branches}    return a\n"})
-    loop.find()
-    loop.plan()
-    with loop.engine.connect() as connection:
-        [found] = work_items.find(connection, level="story", source="metric")
-    assert found["title"] == "Complexity rose: a.py"
+
+    def risen(number: int) -> list[dict[str, Any]]:
+        branches = "".join(f"    if a == {n}:\n        return {n}\n" for n in range(number))
+        loop.repository.commit({"a.py": f"def f(a):\n{branches}    return a\n"})
+        loop.find()
+        loop.plan()
+        with loop.engine.connect() as connection:
+            found = work_items.find(connection, level="story", source="metric", state="all")
+            return [work_items.show(connection, row["id"]) for row in found]
+
+    [found] = risen(14)
+    assert (found["title"], found["acceptance"]) == (
+        "Complexity rose: a.py",
+        ["cognitive complexity of a.py is at most 0"],
+    )
+    # It stays until the measure is back where it was, whatever happens in between, and then it ends by itself.
+    for number, state in ((14, "backlog"), (30, "backlog"), (3, "backlog"), (0, "done")):
+        [now] = risen(number)
+        assert (now["id"], now["state"]) == (found["id"], state)
+    assert sorted(row["state"] for row in risen(14)) == ["backlog", "done"]
 
 
 def test_a_large_file_where_much_changes_is_work_until_it_is_smaller(loop: Loop) -> None:
