@@ -286,12 +286,11 @@ def _action(
         return "question", [], "it names nothing that could be done", 0.3
     likely = mentions(subject, items, min_coverage=0.5)
     exact = [mention for mention in likely if mention.coverage >= 0.75]
-    first = next(text_fields.sentences(prose.splitlines()), "")
-    if (
-        prose.strip() == first
-        and first.endswith("?")
-        and STATUS_QUESTION.search(first)
-        and not WISHED.search(first)
+    said = list(text_fields.sentences(prose.splitlines()))
+    first = said[0] if said else ""
+    if said and all(
+        sentence.endswith("?") and STATUS_QUESTION.search(sentence) and not WISHED.search(sentence)
+        for sentence in said
     ):
         about = [exact[0].item] if exact else []
         return "question", about, "it asks, and wants nothing", 0.3

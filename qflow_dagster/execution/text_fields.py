@@ -86,12 +86,12 @@ _OWNER = (
     re.compile(rf"\b(?:(?:owner|assignee|responsible)\s?[:=]|assigned to|owned by)\s*{_NAME}", re.I),
     re.compile(rf"\b(?:owner|assignee|responsible)(?: is)?\s+{_NAME}(?=\s*(?:[,.;)]|$))", re.I),
     re.compile(r"\b(?:todo|fixme)\(([A-Za-z][\w.-]{0,38}\w)\)", re.I),
-    re.compile(r"(?:^|[.,;]\s)([A-Z][\w.-]{0,38}\w) (?:takes|picks|will take|will pick) (?:it|this|that)\b"),
+    re.compile(r"(?:^|[.,;:]\s)([A-Z][\w.-]{0,38}\w) (?:takes|picks|will take|will pick) (?:it|this|that)\b"),
     re.compile(rf"\bassign(?: (?:it|this|the [\w ]{{1,60}}))? to\s+{_NAME}", re.I),
     re.compile(rf"\b(?:give|hand) (?:it|this) to\s+{_NAME}", re.I),
     re.compile(rf"\b(?:belongs?|goes|go|moves?|passed|handed|given|over) to\s+{_NAME}(?=\s*(?:[,.;)]|$))"),
     # A part of a list of fields, or a command of a tracker.
-    re.compile(r"(?:^|[,;(] ?)(?:for |to )?@([A-Za-z][\w.-]{0,38}\w)(?=\s*(?:[,;.)]|$))"),
+    re.compile(r"(?:^|[,;(] ?)(?:for |to )?@([A-Za-z][\w.-]{0,38}\w)(?=\s*(?:[,;.)#]|$))"),
     re.compile(r"^/assign @?([A-Za-z][\w.-]{0,38}\w)", re.I),
     re.compile(
         r"(?:^|\s)@([A-Za-z][\w.-]{0,38}\w)\s+(?:please|takes?|will|can you|could you|owns?|to take|handles?)\b",
@@ -140,7 +140,9 @@ _ISO = re.compile(r"\b(20\d\d)[-/](\d\d)[-/](\d\d)\b")
 _POINTED = re.compile(r"\b(\d{1,2})\.(\d{1,2})\.(20\d\d)\b")
 _DAY_MONTH = re.compile(rf"\b(\d{{1,2}})(?:st|nd|rd|th|\.)? {_MONTH}(?:,? (20\d\d))?\b", re.I)
 _MONTH_DAY = re.compile(rf"\b{_MONTH} (\d{{1,2}})(?:st|nd|rd|th)?\b(?:,? (20\d\d))?", re.I)
-_DUE = re.compile(r"\b(?:due|deadline|by|until|before|no later than|expires?)\b", re.I)
+_DUE = re.compile(
+    r"\b(?:due|deadline|by|until|before|no later than|expires?|target (?:date|day)|target(?= is\b|:))\b", re.I
+)
 _DUE_DAY = re.compile(
     rf"(?:,|\b(?:due|deadline|by|until|before)\b)(?: date)?(?: is)?:?\s+(?:on |end of )?"
     rf"(today|tomorrow|(?:next |this )?(?:{'|'.join(_WEEKDAYS)}))\b",
