@@ -53,7 +53,7 @@ def forecast(
     repo: Annotated[str | None, typer.Option("--repo", "-r", help="Only of this repository.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Show by when the open work will be done, by simulation on what was done in the last 90 days."""
+    """Show by when the open work will be done, by simulation on what was done in the last 90 days of the plan."""
     with ready_engine().connect() as connection:
         id_ = None if repo is None else repositories.find(connection, repo).id
         found = iterations.forecast(connection, id_)

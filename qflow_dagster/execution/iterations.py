@@ -16,6 +16,8 @@ from qflow_dagster.execution.tables import work_items as items
 
 # Days of the past that the throughput is measured on, and the shares of simulated futures that a date is given for.
 WINDOW_DAYS = 90
+# Days before the plan had an item say nothing; fewer than these say too little.
+MIN_WINDOW_DAYS = 14
 SHARES = (0.5, 0.85)
 SIMULATIONS = 10_000
 MAX_DAYS = 3_650
@@ -128,13 +130,17 @@ def forecast(connection: Connection, repository_id: int | None = None, *, seed: 
     )
     daily = connection.scalars(
         text("""
-            SELECT count(i.id) FROM generate_series(1, :days) AS ago
+            SELECT count(i.id) FROM (
+                SELECT least(:days, greatest(:least, current_date - min(least(x.created_at, x.finished_at))::date))
+                FROM work_items p JOIN workflows x ON x.id = p.id
+                WHERE p.level = :level AND (CAST(:id AS bigint) IS NULL OR p.repository_id = :id)
+            ) AS plan(age) CROSS JOIN LATERAL generate_series(1, plan.age) AS ago
             LEFT JOIN workflows w ON w.status = 'done' AND w.finished_at::date = current_date - ago
             LEFT JOIN work_items i ON i.id = w.id AND i.level = :level
               AND (CAST(:id AS bigint) IS NULL OR i.repository_id = :id)
             GROUP BY ago ORDER BY ago
         """),
-        values,
+        {**values, "least": MIN_WINDOW_DAYS},
     ).all()
     today = connection.scalars(select(func.current_date())).one()
     days = days_needed(open_ or 0, daily, seed=seed)

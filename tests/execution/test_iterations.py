@@ -57,8 +57,15 @@ def test_iterations_have_capacity_and_work_is_forecast_from_what_was_done(engine
         connection.execute(query, {"ids": ids[:2]})
         found = iterations.forecast(connection)
         today = connection.scalars(text("SELECT current_date")).one()
-        assert (found.open, found.done) == (3, 2)
+        # The days before there was a plan are not days in which nothing was done.
+        assert (found.open, found.done, found.days) == (3, 2, iterations.MIN_WINDOW_DAYS)
         half, most = found.dates[0.5], found.dates[0.85]
         assert half is not None
         assert most is not None
         assert today + timedelta(days=2) <= half < most
+        started = text("UPDATE workflows SET created_at = now() - interval '40 days' WHERE id = :id")
+        connection.execute(started, {"id": ids[0]})
+        later = iterations.forecast(connection)
+        assert later.days == 40
+        assert later.dates[0.5] is not None
+        assert later.dates[0.5] > half
