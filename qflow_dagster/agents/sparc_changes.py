@@ -16,10 +16,11 @@ from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.execution import sparc_strategies
 from qflow_dagster.execution.sparc import PHASES, Gate, Goal, Maker, PhaseResult
-from qflow_dagster.generation import candidate_records, characterisation, single, validation
+from qflow_dagster.generation import candidate_records, characterisation, import_cycles, single, validation
 from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.generation.generators import generators
 from qflow_dagster.generation.remaining import measures_in
+from qflow_dagster.generation.repository_gates import recorded_tests
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.registry import WorkflowTypeName
@@ -79,10 +80,15 @@ def refinement(engine: Engine, goal: Goal) -> PhaseResult:
         "chosen": chosen and str(chosen.id),
         "patch": chosen and chosen.patch.text,
         "lost_names": lost_names,
-        "measured": [*_measured(chosen, function), *_left(chosen, goal)] if chosen and function else [],
+        "measured": _measured(chosen, goal) if chosen else [],
         "characterisation": stays and f"{stays.verdict}: {stays.evidence}",
         "problems": [
-            f"{attempt.call.generator}: {attempt.problem}" for attempt in result.attempts if attempt.problem
+            *(
+                f"{attempt.call.generator}: {attempt.problem}"
+                for attempt in result.attempts
+                if attempt.problem
+            ),
+            *(f"line {location.line}: {location.reason}" for location in result.withheld),
         ],
     }
     cost = sum(float(attempt.usage.get("cost", 0.0)) for attempt in result.attempts)
@@ -96,7 +102,8 @@ def refinement(engine: Engine, goal: Goal) -> PhaseResult:
         failed = sorted(
             {name for row in rows for name, verdict in row["gates"].items() if verdict.startswith("failed")}
         )
-        reason = f"no candidate passed: {', '.join(failed)}" if rows else "nothing was proposed"
+        why = f": {result.withheld[0].reason}" if result.withheld else ""
+        reason = f"no candidate passed: {', '.join(failed)}" if rows else f"nothing was proposed{why}"
         gate = Gate("gates", "rejected", f"{', '.join(generator_names)}: {reason}", STEPS)
     elif lost_names:
         gate = Gate(
@@ -195,8 +202,22 @@ def _other_functions(candidate: Candidate, function: str) -> list[str]:
     ]
 
 
-def _measured(candidate: Candidate, function: str) -> list[str]:
-    """Return what a change does to the measures of a goal's function, and the functions that are new."""
+def _measured(candidate: Candidate, goal: Goal) -> list[str]:
+    """Return what a change does to the measures of a goal's function, or to the cycle of imports of its file."""
+    cycle, function = candidate.request.surroundings.cycle, goal.target.function
+    if candidate.request.covers:
+        return [gate.evidence for gate in candidate.gates if gate.name == recorded_tests.NAME]
+    if cycle is not None:
+        old, new = (
+            len(import_cycles.members(candidate.request.path, text, cycle))
+            for text in (candidate.request.text, candidate.files[0].result.after)
+        )
+        return [f"files in the import cycle of `{candidate.request.path}`: {old} before, {new} after"]
+    return [*_of_function(candidate, function), *_left(candidate, goal)] if function else []
+
+
+def _of_function(candidate: Candidate, function: str) -> list[str]:
+    """Return what a change does to the measures of a function, and the functions that are new."""
     language = matchers.LANGUAGES.get(candidate.request.language, "")
     before, after = (
         {name: measures for name, _, measures in measures_in(text, language)}

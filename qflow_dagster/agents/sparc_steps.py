@@ -7,6 +7,7 @@ them (`sparc_changes`).
 import math
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
@@ -212,6 +213,10 @@ def _items(connection: Connection, snapshot: Snapshot, goal: Goal) -> list[dict[
 def _of_own_bound(connection: Connection, snapshot: Snapshot, goal: Goal) -> list[dict[str, Any]]:
     """Return the story of the goal's own bound, which needs no rule that reports its function or file."""
     target = goal.target
+    if target.measure == "coverage":
+        item = work_items.show(connection, UUID(str(target.work_item)))
+        columns = ("id", "rule", "state")
+        return [{**{name: item[name] for name in columns}, "lines": [1], "functions": []}]
     rule = (
         goal_rules.of_bound(target.measure, target.operator, target.value)
         if target.kind == "measure" and (target.function or target.measure in goal_rules.FILE_MEASURES)

@@ -11,7 +11,8 @@ from functools import cache
 from qflow_dagster.evolution.rules import RULE, Rule
 
 MEASURES = ("cognitive", "cyclomatic", "nesting", "parameters", "code_lines")
-FILE_MEASURES = ("duplicated_lines",)
+FILE_MEASURES = ("duplicated_lines", "cycle_size")
+COVERAGE = "goal/raise-coverage"
 _ID = re.compile(r"goal/(?P<measure>[a-z-]+)-above-(?P<bound>[0-9]{1,6})")
 
 
@@ -26,22 +27,32 @@ def of_bound(measure: str, operator: str, value: float) -> Rule | None:
 @cache
 def of_id(rule_id: str) -> Rule | None:
     """Return the rule of an id; None: the id is that of another rule."""
+    if rule_id == COVERAGE:
+        # It finds something in every test file that a goal names.
+        title, where = "Statements of a function that no test runs", "code_lines >= 0"
+        return _rule(rule_id, title, "file", where, [{"bad": {"code_lines": 1}, "good": {"code_lines": -1}}])
     match = _ID.fullmatch(rule_id)
     measure = match["measure"].replace("-", "_") if match else ""
     if match is None or measure not in (*MEASURES, *FILE_MEASURES):
         return None
     bound = int(match["bound"])
     of = "file" if measure in FILE_MEASURES else "function"
+    title = f"A {of} whose {measure.replace('_', ' ')} is above {bound}"
+    examples = [{"bad": {measure: bound + 1}, "good": {measure: bound}}]
+    return _rule(rule_id, title, of, f"{measure} > {bound}", examples)
+
+
+def _rule(rule_id: str, title: str, of: str, where: str, examples: list[dict[str, dict[str, int]]]) -> Rule:
     return RULE.validate_python(
         {
             "id": rule_id,
-            "title": f"A {of} whose {measure.replace('_', ' ')} is above {bound}",
+            "title": title,
             "rationale": "A goal states this bound.",
             "language": "any",
             "category": "maintainability",
             "severity": "info",
-            "matcher": {"metric": {"of": of, "where": [f"{measure} > {bound}"]}},
-            "examples": [{"bad": {measure: bound + 1}, "good": {measure: bound}}],
+            "matcher": {"metric": {"of": of, "where": [where]}},
+            "examples": examples,
             "source": "a goal",
             "confidence": 0.7,
             "owner": "team:platform",

@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, insert, select, text, update
 
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.execution import sparc_strategies, sparc_targets, work_items
+from qflow_dagster.execution import coverage_goals, sparc_strategies, sparc_targets, work_items
 from qflow_dagster.execution.sparc_targets import Target
 from qflow_dagster.execution.tables import sparc_goals, sparc_phases
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, current_snapshot
@@ -157,6 +157,9 @@ def start(
     """
     if (work_item is None) == (description is None or repository is None):
         raise UsageError("a goal needs a work item, or a description and a repository")
+    if work_item is None and repository is not None:
+        snapshot = current_snapshot(connection, repository)
+        work_item = coverage_goals.story_of(connection, snapshot, str(description), actor=requested_by)
     if work_item is not None:
         open_goal = connection.scalar(_OPEN_GOAL, {"item": work_item})
         if open_goal is not None:

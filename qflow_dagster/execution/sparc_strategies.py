@@ -42,7 +42,7 @@ class Strategy(NamedTuple):
 
 
 _OF_FUNCTIONS = ("cognitive", "cyclomatic", "nesting", "code_lines", "maintainability")
-_OF_FILES = ("duplicated_lines",)
+_OF_FILES = {"remove-duplication": ("duplicated_lines",), "break-cycle": ("cycle_size",)}
 STRATEGIES = (
     Strategy(
         "together", "Every matching generator is called at once; the best candidate is taken.", "all", "high"
@@ -63,7 +63,7 @@ STRATEGIES = (
             ("metric",),
             ("Python",),
             (generator,),
-            measures=_OF_FILES if generator == "remove-duplication" else _OF_FUNCTIONS,
+            measures=_OF_FILES.get(generator, _OF_FUNCTIONS),
         )
         for name, description, generator in (
             (
@@ -90,7 +90,22 @@ STRATEGIES = (
                 "What several functions of a file have becomes one function.",
                 "remove-duplication",
             ),
+            (
+                "break-cycle",
+                "What only annotations use is imported for type checkers alone.",
+                "break-cycle",
+            ),
         )
+    ),
+    Strategy(
+        "raise-coverage",
+        "Recorded calls that run what no test runs become tests in the test file that exists.",
+        "all",
+        "high",
+        ("text",),
+        ("Python",),
+        ("raise-coverage",),
+        measures=("coverage",),
     ),
     Strategy(
         "model-drafted",

@@ -10,16 +10,16 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, select, text
 
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.evolution import findings
+from qflow_dagster.evolution import findings, goal_rules
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.metrics import queries as metrics
 from qflow_dagster.quantumflow.tables import workflows
 
 MEASURES = (
     *("cognitive", "cyclomatic", "code_lines", "maintainability", "nesting", "parameters", "findings"),
-    "duplicated_lines",
+    *("duplicated_lines", "cycle_size"),
 )
-_OF_FUNCTIONS, _OF_FILES = ("nesting", "parameters"), ("findings", "duplicated_lines")
+_OF_FUNCTIONS, _OF_FILES = ("nesting", "parameters"), ("findings", "duplicated_lines", "cycle_size")
 OPERATOR_PHRASES = {
     "<": ("below", "under", "less than", "fewer than"),
     "<=": ("at most", "no more than"),
@@ -32,6 +32,7 @@ _NAMES = {
     "complexity": "cognitive",
     "lines of code": "code_lines",
     "duplicated lines": "duplicated_lines",
+    "import cycle": "cycle_size",
     "code lines": "code_lines",
     "lines": "code_lines",
     "maintainability index": "maintainability",
@@ -46,6 +47,11 @@ _DESCRIPTION = re.compile(
     r"(?:the\s+)?(?:(?:file|module|function|method|class)\s+)?(?P<what>\S+)\s+(?:is\s+|to\s+(?:be\s+)?)?"
     rf"(?P<operator>{'|'.join(sorted(map(re.escape, _OPERATORS), key=len, reverse=True))})\s*"
     r"(?P<value>\d+(?:\.\d+)?)",
+    re.IGNORECASE,
+)
+_BREAK = re.compile(
+    r"\b(?:break|cut|dissolve|remove|resolve)\s+the\s+(?:import\s+)?cycle\s+(?:of\s+imports\s+)?(?:between|of|around)\s+"
+    r"(\S+)(?:\s+and\s+(\S+))?",
     re.IGNORECASE,
 )
 SYNTAX = (
@@ -96,6 +102,8 @@ def read(connection: Connection, snapshot: Snapshot, sentence: str) -> Target:
         UsageError: the sentence names no target; the message shows the syntax.
         QflowError: no file or function has that name, or several have.
     """
+    if cycle := _BREAK.search(sentence):
+        return _cycle(connection, snapshot, cycle)
     match = _DESCRIPTION.search(sentence)
     if match is None:
         raise UsageError(
@@ -123,6 +131,19 @@ def read(connection: Connection, snapshot: Snapshot, sentence: str) -> Target:
             "value": match["value"],
         }
     )
+
+
+def _cycle(connection: Connection, snapshot: Snapshot, match: re.Match[str]) -> Target:
+    """Return the target that a file is in no cycle of imports, and refuse one that is in none with the other."""
+    names = [name.strip("`'\"").rstrip(".,;:") for name in match.groups() if name]
+    paths = [metrics.metrics_of(connection, snapshot.repository_id, name)["path"] for name in names]
+    cycles = [
+        metrics.file_metrics(connection, snapshot.repository_id, path).get("size", {}).get("cycle")
+        for path in paths
+    ]
+    if len(paths) > 1 and (cycles[0] is None or cycles[0] != cycles[1]):
+        raise QflowError(f"{' and '.join(paths)} do not import each other in a cycle")
+    return Target(kind="measure", measure="cycle_size", path=paths[0], operator="<", value=1)
 
 
 def measure(connection: Connection, snapshot: Snapshot, target: Target) -> float | None:
@@ -165,4 +186,5 @@ def of_work_item(item: dict[str, object]) -> Target:
         raise QflowError(f"work item {item['id']} belongs to no repository; a goal needs one")
     if item["source"] == "findings" and item["rule"] and item["path"]:
         return Target(kind="rule", measure=str(item["rule"]), path=str(item["path"]))
-    return Target(kind="work_item", path=str(item["path"] or ""), work_item=str(item["id"]))
+    measure = "coverage" if item["rule"] == goal_rules.COVERAGE else ""
+    return Target(kind="work_item", measure=measure, path=str(item["path"] or ""), work_item=str(item["id"]))

@@ -47,7 +47,9 @@ class Characterisation(NamedTuple):
     evidence: str
 
 
-class _Case(NamedTuple):
+class Case(NamedTuple):
+    """A recorded call: its input, and what it returned or raised, with the lines that it ran."""
+
     input: str
     outcome: Mapping[str, Any]
 
@@ -58,20 +60,13 @@ def characterise(engine: Engine, objects: Path, snapshot: Snapshot, path: str, l
         return _nothing("QFLOW_GENERATION_BEHAVIOUR_SECONDS is 0")
     manifests = Manifests(engine, objects, snapshot)
     text = manifests.text(path)
-    task = InputTask(0, text, "python", (line,))
-    [(_, [function])] = in_processes(
-        plan_batch, None, [[task]], 1, lost=_lost, stall=settings().generation.timeout
-    )
-    if not function.inputs or (function.kind, function.name.rpartition(".")[2]) == ("method", "__init__"):
-        return _nothing(f"it cannot be called: {function.reason or 'it makes objects'}")
-    root, module = _importable(path, manifests.paths)
-    if not all(part.isidentifier() for part in module.split(".")):
-        return _nothing("the name of its module is no identifier")
+    root, module = importable(path, manifests.paths)
     try:
         with Batch(engine, objects, snapshot) as batch:
-            recorded = _recorded(batch, path, function)
-            if isinstance(recorded, str):
-                return _nothing(recorded)
+            found = recorded_calls(batch, path, module, text, line)
+            if isinstance(found, str):
+                return _nothing(found)
+            function, recorded = found
             cases = _chosen(function, recorded)
             written = _module(function, module, snapshot.commit_oid, cases)
             first = _run(batch, written, root, {}) if cases else None
@@ -84,9 +79,9 @@ def characterise(engine: Engine, objects: Path, snapshot: Snapshot, path: str, l
         return _nothing(str(error))
     if not cases:
         kept = "no recorded call does the same in pytest"
-        return _nothing(kept if first is not None and first.ran else _why_none(recorded))
+        return _nothing(kept if first is not None and first.ran else why_none(recorded))
     reached = {row for case in cases for row in case.outcome["lines"]}
-    own = _statements(text, line)
+    own = statements(text, line)
     evidence = f"{len(cases)} calls, which run {len(own & reached)} of {len(own)} statements"
     if first is not None and not first.ran:
         evidence += f"; not run: {first.summary}"
@@ -111,6 +106,22 @@ def check(
     return Gate(NAME, "passed" if good else "failed", evidence, ran.seconds)
 
 
+def recorded_calls(
+    batch: Batch, path: str, module: str, text: str, line: int
+) -> tuple[CallPlan, list[Case]] | str:
+    """Return the function at a line of a file, and what it does with each input; text: why that is not known."""
+    task = InputTask(0, text, "python", (line,))
+    [(_, [function])] = in_processes(
+        plan_batch, None, [[task]], 1, lost=_lost, stall=settings().generation.timeout
+    )
+    if not function.inputs or (function.kind, function.name.rpartition(".")[2]) == ("method", "__init__"):
+        return f"it cannot be called: {function.reason or 'it makes objects'}"
+    if not all(part.isidentifier() for part in module.split(".")):
+        return "the name of its module is no identifier"
+    recorded = _recorded(batch, path, function)
+    return recorded if isinstance(recorded, str) else (function, recorded)
+
+
 def _nothing(reason: str) -> Characterisation:
     return Characterisation("", "", 0, f"nothing is recorded: {reason}")
 
@@ -119,7 +130,7 @@ def _lost(task: InputTask, code: int | None) -> LostResult:
     return LostResult(result=(0, [CallPlan("", "", task.lines, (), f"its parser ended with code {code}")]))
 
 
-def _recorded(batch: Batch, path: str, function: CallPlan) -> list[_Case] | str:
+def _recorded(batch: Batch, path: str, function: CallPlan) -> list[Case] | str:
     """Return what the function does with each input, or why that is not known."""
     seconds = settings().generation.behaviour_seconds
     called = {
@@ -139,7 +150,7 @@ def _recorded(batch: Batch, path: str, function: CallPlan) -> list[_Case] | str:
         [[found]] = report
         if isinstance(found, str):
             return found[:200]
-        return [_Case(text, _outcome(found[text])) for text in function.inputs if text in found]
+        return [Case(text, _outcome(found[text])) for text in function.inputs if text in found]
     except (TypeError, ValueError, KeyError, SyntaxError, RecursionError, MemoryError):
         return "its program ended without a report"
 
@@ -168,14 +179,19 @@ def _outcome(text: str) -> Mapping[str, Any]:
     return found
 
 
-def _chosen(function: CallPlan, recorded: Iterable[_Case]) -> list[_Case]:
-    """Return the cases to keep: first those that run further lines, then those with another outcome."""
-    fit = [
+def fitting(function: CallPlan, recorded: Iterable[Case]) -> list[Case]:
+    """Return the cases that say what the function does: with inputs that it is for, and plain results."""
+    return [
         case
         for case in recorded
         if "not" not in case.outcome and (function.typed or case.outcome.get("raised") not in _UNFIT)
     ]
-    kept: list[_Case] = []
+
+
+def _chosen(function: CallPlan, recorded: Iterable[Case]) -> list[Case]:
+    """Return the cases to keep: first those that run further lines, then those with another outcome."""
+    fit = fitting(function, recorded)
+    kept: list[Case] = []
     lines: set[int] = set()
     for case in fit:
         if not lines.issuperset(case.outcome["lines"]):
@@ -189,16 +205,17 @@ def _chosen(function: CallPlan, recorded: Iterable[_Case]) -> list[_Case]:
     return kept[:MAX_CASES]
 
 
-def _shown(case: _Case) -> str:
+def _shown(case: Case) -> str:
     return repr({key: value for key, value in case.outcome.items() if key != "lines"})
 
 
-def _why_none(recorded: Iterable[_Case]) -> str:
+def why_none(recorded: Iterable[Case]) -> str:
+    """Return the most frequent reason for which a call says nothing."""
     reasons = [str(case.outcome["not"]) for case in recorded if "not" in case.outcome]
     return max(set(reasons), key=reasons.count) if reasons else "every input is refused"
 
 
-def _importable(path: str, paths: Mapping[str, str]) -> tuple[str, str]:
+def importable(path: str, paths: Mapping[str, str]) -> tuple[str, str]:
     """Return the folder that a file is imported from, and the name of its module."""
     file = PurePosixPath(path)
     parts = [] if file.stem == "__init__" else [file.stem]
@@ -209,12 +226,12 @@ def _importable(path: str, paths: Mapping[str, str]) -> tuple[str, str]:
     return str(folder), ".".join(parts)
 
 
-def _tests(function: CallPlan, cases: Iterable[_Case]) -> list[str]:
+def _tests(function: CallPlan, cases: Iterable[Case]) -> list[str]:
     name = "".join(c if c.isalnum() else "_" for c in function.name.lower()).strip("_")
     return [f"test_{name}_{number}" for number, _ in enumerate(cases, 1)]
 
 
-def _module(function: CallPlan, module: str, commit: str, cases: list[_Case]) -> str:
+def _module(function: CallPlan, module: str, commit: str, cases: list[Case]) -> str:
     """Return the text of a pytest module with one test for each case."""
     imported = function.name.partition(".")[0]
     lines = [
@@ -224,37 +241,47 @@ def _module(function: CallPlan, module: str, commit: str, cases: list[_Case]) ->
         f"from {module} import {imported}",
     ]
     for name, case in zip(_tests(function, cases), cases, strict=True):
-        lines += ["", "", f"def {name}():", *(f"    {line}" for line in _body(function, case))]
+        lines += ["", "", f"def {name}():", *(f"    {line}" for line in body(function, case))]
     return "\n".join([*lines, ""])
 
 
-def _body(function: CallPlan, case: _Case) -> list[str]:
+def body(function: CallPlan, case: Case, prefix: str = "", *, of_class: bool = False) -> list[str]:
+    """Return the statements of a test of one case.
+
+    `prefix`: what the function is an attribute of, with a dot; `of_class`: in the style of unittest.
+    """
     constructor, arguments, keywords = ast.literal_eval(case.input)
-    owner, _, name = function.name.rpartition(".")
+    owner, _, name = f"{prefix}{function.name}".rpartition(".")
     if function.kind in ("method", "property"):
         owner = f"{owner}({', '.join(map(repr, constructor))})"
     outcome = case.outcome
+
+    def equal(value: str, expected: object) -> str:
+        is_ = expected is None or isinstance(expected, bool)
+        if of_class:
+            return f"self.assert{'Is' if is_ else 'Equal'}({value}, {expected!r})"
+        return f"assert {value} {'is' if is_ else '=='} {expected!r}"
+
     if "after" in outcome:
         passed = "*arguments, **keywords"
         before = [f"arguments, keywords = {arguments!r}, {keywords!r}"]
-        after = [f"assert (arguments, keywords) == {outcome['after']!r}"]
+        after = [equal("(arguments, keywords)", outcome["after"])]
     else:
         passed = ", ".join([*map(repr, arguments), *(f"{key}={value!r}" for key, value in keywords.items())])
         before = after = []
     called = f"{owner}.{name}" if owner else name
     call = called if function.kind == "property" else f"{called}({passed})"
     if "raised" not in outcome:
-        value = outcome["returned"]
-        is_ = "is" if value is None or isinstance(value, bool) else "=="
-        return [*before, f"assert {call} {is_} {value!r}", *after]
-    error = outcome["raised"]
+        return [*before, equal(call, outcome["returned"]), *after]
+    error, raises = outcome["raised"], "self.assertRaises" if of_class else "pytest.raises"
     if isinstance(getattr(builtins, error, None), type):
-        return [*before, f"with pytest.raises({error}):", f"    {call}", *after]
-    ended = [f'assert raised.typename == "{error}"']
-    return [*before, "with pytest.raises(Exception) as raised:", f"    {call}", *ended, *after]
+        return [*before, f"with {raises}({error}):", f"    {call}", *after]
+    seen = "raised.exception.__class__.__name__" if of_class else "raised.typename"
+    ended = [f'self.assertEqual({seen}, "{error}")' if of_class else f'assert {seen} == "{error}"']
+    return [*before, f"with {raises}(Exception) as raised:", f"    {call}", *ended, *after]
 
 
-def _statements(text: str, line: int) -> set[int]:
+def statements(text: str, line: int) -> set[int]:
     """Return the first lines of the statements of the innermost function at a line."""
     functions = [
         node

@@ -14,6 +14,7 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import embedded, goal_rules, matchers, rule_evolver, rule_set, trust
 from qflow_dagster.evolution.python_targets import PythonTargets
 from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.execution import coverage_goals
 from qflow_dagster.generation.generators.protocol import Request
 from qflow_dagster.generation.remaining import measures_in
 from qflow_dagster.ingestion import trees
@@ -51,7 +52,10 @@ def request_for(
 
     While a version of the rule is on trial, a random draw decides which one serves; `digest` selects one instead.
     """
-    query = text("SELECT rule_id, path, repository_id FROM work_items WHERE id = :id")
+    query = text("""
+        SELECT i.rule_id, i.path, i.repository_id, w.key FROM work_items i JOIN workflows w ON w.id = i.id
+        WHERE i.id = :id
+    """)
     row = connection.execute(query, {"id": work_item}).one_or_none()
     rule = None if row is None else _version(connection, row.rule_id, digest)
     if row is None or rule is None:
@@ -91,6 +95,7 @@ def request_for(
         target=targets.of(row.path),
         findings=tuple(findings),
         embedded=inner,
+        covers=coverage_goals.covered_by(row.key) if rule.id == goal_rules.COVERAGE else None,
     ), ""
 
 

@@ -5,9 +5,11 @@ A condition on a function's metrics is evaluated again if it follows from the te
 (`validation`).
 """
 
-from qflow_dagster.evolution import matchers
+from qflow_dagster.evolution import goal_rules, matchers
 from qflow_dagster.evolution.examples import matches_in
 from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.generation import import_cycles
+from qflow_dagster.generation.generators.protocol import ImportCycle
 from qflow_dagster.ingestion.facts import BlobFacts, SymbolFact
 
 # What extracting functions lowers; where a rule bounds several, the first.
@@ -25,11 +27,18 @@ def fixable_findings(rule: Rule) -> bool:
     )
 
 
-def count_findings(rule: Rule, text: str, path: str, language: str, facts: BlobFacts) -> int:
-    """Return in how many places the rule finds something in the text; `facts` are those of the text."""
+def count_findings(
+    rule: Rule, text: str, path: str, language: str, facts: BlobFacts, cycle: ImportCycle | None = None
+) -> int:
+    """Return in how many places the rule finds something in the text; `facts` are those of the text.
+
+    Of a bound of duplicated lines these are the lines, of one of a cycle of imports the files in it.
+    """
     metric = rule.matcher.metric
     if duplication_bound(rule) is not None:
         return duplicated_lines(text, language)
+    if cycle_bound(rule) is not None:
+        return len(import_cycles.members(path, text, cycle)) if cycle is not None else 0
     if metric is None:
         return sum(not match.suppressed for match in matches_in(rule, text, path, language))
     if not fixable_findings(rule):
@@ -56,6 +65,18 @@ def duplication_bound(rule: Rule) -> float | None:
     conditions = metric.conditions() if metric is not None and metric.of == "file" else []
     bounds = [c.value for c in conditions if (c.measure, c.operator) == ("duplicated_lines", ">")]
     return bounds[0] if len(conditions) == len(bounds) == 1 else None
+
+
+def cycle_bound(rule: Rule) -> float | None:
+    """Return how many files a rule allows in the cycle of imports of a file; None: it is about something else."""
+    metric = rule.matcher.metric
+    conditions = metric.conditions() if metric is not None and metric.of == "file" else []
+    return next((c.value for c in conditions if (c.measure, c.operator) == ("cycle_size", ">")), None)
+
+
+def needs_repository(rule: Rule) -> bool:
+    """Return whether the text of a file does not show what the rule finds in it."""
+    return cycle_bound(rule) is not None or rule.id == goal_rules.COVERAGE
 
 
 def duplicated_lines(text: str, language: str) -> int:

@@ -175,7 +175,8 @@ def _outcomes(tool: str, output: str, folder: Path) -> dict[str, Outcome]:
     return {} if tool == "command" else _junit(folder / REPORT, with_suites=tool == "node")
 
 
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """Return what a run left in a file; empty: nothing, or nothing that can be trusted to end."""
     # The file is as hostile as the command that wrote it: it may be a link, a device, or contain entities.
     try:
         with open(path, "rb", opener=_open_itself) as file:
@@ -189,7 +190,7 @@ def _content(path: Path) -> bytes:
 def _jest(path: Path) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
     try:
-        for file in json.loads(_content(path) or b"{}")["testResults"]:
+        for file in json.loads(content_of(path) or b"{}")["testResults"]:
             for test in file["assertionResults"]:
                 name = f"{Path(file['name']).name}::{test['fullName']}"
                 outcome = _JEST.get(test["status"], "skipped")
@@ -201,7 +202,7 @@ def _jest(path: Path) -> dict[str, Outcome]:
 
 
 def _junit(path: Path, *, with_suites: bool = False) -> dict[str, Outcome]:
-    content = _content(path)
+    content = content_of(path)
     if b"\0" in content:
         # XML in UTF-8 contains no NUL; the parser could take such a file for UTF-16.
         return {}

@@ -13,13 +13,14 @@ from sqlalchemy import Connection, text
 
 from qflow_dagster.evolution import project_linters
 from qflow_dagster.evolution.python_targets import oldest
-from qflow_dagster.generation import preconditions, type_checker
-from qflow_dagster.generation.generators.protocol import Request, Surroundings
+from qflow_dagster.generation import coverage_tests, preconditions, type_checker
+from qflow_dagster.generation.generators.protocol import ImportCycle, Request, Surroundings
 from qflow_dagster.generation.preconditions import conventions, oldest_versions
 from qflow_dagster.generation.preconditions.python_classes import OWN_EQUALITY
+from qflow_dagster.generation.remaining import cycle_bound
 from qflow_dagster.generation.repository_gates import Batch
 from qflow_dagster.generation.workers import lost_types, wanted_types_batch
-from qflow_dagster.ingestion import checkouts, trees
+from qflow_dagster.ingestion import checkouts, dependencies, repositories, trees
 from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT
 from qflow_dagster.processes import in_processes
@@ -29,18 +30,26 @@ Span = tuple[int, int]
 # Preconditions that ask which names other files use, and what == means.
 _NAMES = {"import-without-effect", "name-not-read"}
 _EQUALITY = {"plain-equality"}
+# What evaluates the annotations of other modules; what tests do shows when they run.
+_EVALUATORS = (
+    r"^[^#]*\b(get_type_hints|get_annotations|eval_str|resolve_types|ForwardRef|__globals__)\b"
+    r"|^ *(import|from) +(beartype|typeguard)\b"
+)
+_TEST = re.compile(r"(^|/)(tests?/|test_|conftest)")
 
 
 def look_up(batch: Batch, requests: Sequence[Request]) -> list[Request]:
     """Return the requests with what their preconditions need to know of the repository."""
     with batch.engine.connect() as connection:
         equality = _foreign_equality(connection, batch) if _asks(requests, _EQUALITY) else None
-        paths = {request.path for request in requests if _asks([request], _NAMES)}
+        paths = {r.path for r in requests if _asks([r], _NAMES) or cycle_bound(r.rule) is not None}
         missing = next((file.path for file in batch.missing if file.may_be_text), "")
         names = _imported_names(connection, batch, paths) if paths and not missing else {}
         agreed = _conventions(connection, batch, requests)
         versions = _versions(connection, batch) if _asks(requests, oldest_versions.NAMES) else {}
+        cycles = _cycles(connection, batch, {r.path for r in requests if cycle_bound(r.rule) is not None})
     types = _types(batch, requests)
+    recorded = {n: coverage_tests.recorded(batch, r) for n, r in enumerate(requests) if r.covers}
     return [
         replace(
             request,
@@ -51,10 +60,36 @@ def look_up(batch: Batch, requests: Sequence[Request]) -> list[Request]:
                 convention=agreed.get((request.rule.digest, request.path)),
                 foreign_equality=equality,
                 versions=oldest_versions.of_path(request.path, versions),
+                cycle=cycles.get(request.path),
+                recorded=recorded.get(number),
             ),
         )
         for number, request in enumerate(requests)
     ]
+
+
+def _cycles(connection: Connection, batch: Batch, paths: Collection[str]) -> dict[str, ImportCycle]:
+    """Return what is known of the cycles of imports around these files, if they are Python."""
+    if not paths:
+        return {}
+    # Imported late: it brings what measures need.
+    from qflow_dagster.metrics.files import EDGES
+
+    rows = connection.execute(text(EDGES), batch.snapshot.interval).all()
+    edges = frozenset((row.source_path, row.target_path) for row in rows if row.at_import)
+    repository = repositories.find(connection, batch.snapshot.repository)
+    lines = _lines_by_file(batch, _EVALUATORS)
+    evaluator = next(
+        (path for path, number in lines if number and path.endswith(".py") and not _TEST.search(path)), ""
+    )
+    return {
+        path: ImportCycle(
+            frozenset(edge for edge in edges if edge[0] != path),
+            dependencies.targets_of(connection, repository, path),
+            evaluator,
+        )
+        for path in paths
+    }
 
 
 def _asks(requests: Iterable[Request], required: Collection[str]) -> bool:
@@ -174,7 +209,8 @@ def _versions(connection: Connection, batch: Batch) -> oldest_versions.Versions:
 
 
 def _lines_by_file(batch: Batch, pattern: str) -> list[tuple[str, int]]:
-    files = (line.partition("\0") for line in _grep(batch, "-zc", pattern))
+    prefix = f"{batch.snapshot.commit_oid}:"
+    files = (line.removeprefix(prefix).partition("\0") for line in _grep(batch, "-zc", pattern))
     # Of a path with a line break, the part before it has no number.
     return [(path, int(number)) for path, _, number in files if number.isdigit()]
 

@@ -88,8 +88,18 @@ def parses(subject: Subject) -> Answer:
 def finding_gone(subject: Subject) -> Answer:
     """Pass if the rule finds less than before; how much less is the evidence."""
     request = subject.request
+    if (tests := request.surroundings.recorded) is not None:
+        added = sum(f"def {name}(" in subject.new for name in tests.names)
+        return ("passed" if added else "failed"), f"{added} of {len(tests.names)} tests added"
     before, after = (
-        count_findings(request.rule, text, request.path, request.language, subject.facts(new))
+        count_findings(
+            request.rule,
+            text,
+            request.path,
+            request.language,
+            subject.facts(new),
+            request.surroundings.cycle,
+        )
         for text, new in ((request.text, False), (subject.new, True))
     )
     evidence = f"{before - after} of {before} gone"

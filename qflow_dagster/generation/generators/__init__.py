@@ -25,6 +25,8 @@ ON_REQUEST = (
     "extract-function",
     "flatten-extract",
     "remove-duplication",
+    "break-cycle",
+    "raise-coverage",
 )
 
 
@@ -64,9 +66,11 @@ def installed() -> dict[str, Generator]:
     # Imported late: worker processes import this package, and need no database.
     from qflow_dagster.generation.conditions import named
     from qflow_dagster.generation.generators import (
+        break_cycle,
         codemod,
         extract_function,
         language_model,
+        raise_coverage,
         remove_duplication,
         ruff_fix,
         rule_fix,
@@ -87,6 +91,8 @@ def installed() -> dict[str, Generator]:
         extract_function.SmallerFunctions("extract-function", extract="any"),
         extract_function.SmallerFunctions("flatten-extract", [simplified, flattened, named], extract="any"),
         remove_duplication.RemoveDuplication(),
+        break_cycle.BreakCycle(),
+        raise_coverage.RaiseCoverage(),
         language_model.LanguageModel(),
     ):
         by_name[builtin.name] = builtin

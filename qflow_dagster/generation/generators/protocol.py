@@ -9,6 +9,37 @@ from qflow_dagster.evolution.embedded import Embedded
 from qflow_dagster.evolution.matchers import Edit
 from qflow_dagster.evolution.rules import Rule
 
+# A name that a Python import binds, as it is written: level, module, name ('' for the module itself).
+ImportedName = tuple[int, str, str]
+
+
+class ImportCycle(NamedTuple):
+    """What is known of the cycles of imports around a file."""
+
+    # (importing, imported) files, of the imports of other files that run with their file.
+    edges: frozenset[tuple[str, str]]
+    # The files of the repository that the file imports by each name.
+    targets: Mapping[ImportedName, tuple[str, ...]]
+    # A file of the repository that evaluates annotations; '' if there is none.
+    evaluator: str
+
+
+class RecordedTests(NamedTuple):
+    """Tests for statements of a function that no test runs; `evidence` says why there are none."""
+
+    path: str
+    function: str
+    evidence: str
+    names: tuple[str, ...] = ()
+    # Import statements that the test file lacks, and the text to append to it.
+    imports: tuple[str, ...] = ()
+    text: str = ""
+    # The file of the function with one small change each.
+    mutants: tuple[str, ...] = ()
+    # The lines of its statements, and those that tests run.
+    statements: frozenset[int] = frozenset()
+    covered: frozenset[int] = frozenset()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
@@ -26,6 +57,8 @@ class Surroundings:
     foreign_equality: str | None = None
     # The oldest versions (major, minor) that the file's project supports, of what it names: `node`, `go`, ...
     versions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    cycle: ImportCycle | None = None
+    recorded: RecordedTests | None = None
 
 
 # Of files of code that stands within another file.
@@ -52,6 +85,8 @@ class Request:
     findings: tuple[tuple[int, str], ...]
     surroundings: Surroundings = field(default_factory=Surroundings)
     embedded: Embedded | None = None
+    # The function (file, name) that tests are to be added for, where the goal is its coverage.
+    covers: tuple[str, str] | None = None
 
     @property
     def file(self) -> str:

@@ -53,9 +53,14 @@ def imported_elsewhere(file: File, names: set[str]) -> str | None:
     return f"another file uses `{used[0]}` of this one" if used else None
 
 
+def passes_names_on(path: str) -> bool:
+    """Return whether a file is there for others to import its names, by its own name."""
+    return _REEXPORTING.search(path) is not None
+
+
 def import_without_effect(file: File, match: Match, argument: None) -> str | None:
     """Check that the import of what a removal takes away has no effect, and that nothing else uses its names."""
-    if _REEXPORTING.search(file.path):
+    if passes_names_on(file.path):
         return "a file of this name is there to pass names on"
     removed, modules = _removed_imports(file, match)
     if not removed:

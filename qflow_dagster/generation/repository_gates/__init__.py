@@ -18,7 +18,9 @@ from qflow_dagster.generation.repository_gates import (
     behaviour,
     compiles,
     formatting,
+    module_imports,
     project_linter,
+    recorded_tests,
     type_errors,
 )
 from qflow_dagster.generation.repository_gates.protocol import Batch, Result
@@ -30,8 +32,10 @@ GATES: dict[str, RepositoryGate] = {
     formatting.NAME: formatting.check,
     compiles.NAME: compiles.check,
     type_errors.NAME: type_errors.check,
+    module_imports.NAME: module_imports.check,
     behaviour.NAME: behaviour.check,
     project_linter.NAME: project_linter.check,
+    recorded_tests.NAME: recorded_tests.check,
 }
 
 MAX_ROUNDS = 3
