@@ -245,7 +245,7 @@ def main() -> int:
         if not options.keep:
             shutil.rmtree(embedded.data_folder(home), ignore_errors=True)
             shutil.rmtree(home, ignore_errors=True)
-    print(json.dumps(figures, indent=2))
+    print(json.dumps(figures, indent=2, default=float))
     return int(
         any(figures["left"].values()) or any(figures["done_twice"].values()) or figures["history"] != "sound"
     )

@@ -16,6 +16,8 @@ from qflow_dagster.assets import column_descriptions
 from qflow_dagster.database.schema import metadata
 from qflow_dagster.definitions import GROUPS, build_definitions, chosen_executor
 from qflow_dagster.errors import UsageError
+from qflow_dagster.jobs.run_tags import QUEUE
+from qflow_dagster.registry import RunQueue
 from qflow_dagster.sensors.wakes import AT_A_TIME, WOKEN_BY
 from qflow_dagster.settings import settings
 from qflow_dagster.web.pages import NAVIGATION
@@ -83,6 +85,19 @@ def test_what_must_not_run_twice_at_a_time_has_a_pool() -> None:
             "evolution__rule_set",
         },
     }
+
+
+def test_every_job_says_which_workers_execute_it_and_is_executed_again_as_a_whole() -> None:
+    """Of a run that was killed when all its steps had succeeded, there is no part to execute again."""
+    jobs = [
+        job
+        for job in build_definitions().get_repository_def().get_all_jobs()
+        if not job.name.startswith("__")
+    ]
+    assert jobs
+    for job in jobs:
+        assert job.tags["dagster/retry_strategy"] == "ALL_STEPS", job.name
+        assert job.tags[QUEUE] in set(RunQueue), job.name
 
 
 def test_a_repository_does_not_wait_for_the_run_of_another() -> None:
