@@ -20,7 +20,7 @@ from time import monotonic, sleep
 from typing import Literal, NamedTuple
 
 import psycopg
-from sqlalchemy import Connection, Engine, delete, text
+from sqlalchemy import Connection, Engine, Row, delete, text
 from sqlalchemy.exc import OperationalError
 
 from qflow_dagster.database.locks import try_lock_session_name
@@ -194,11 +194,12 @@ def listen(
     Raises:
         QflowError: the cursor is ahead of the server (the database was restored from a dump).
     """
-    last = BEGINNING
+    last, session = BEGINNING, None
     failures, held_back, quiet_since = 0, 0, monotonic()
     while True:
         try:
             with _listening(engine, queue, consumer, start) as connection:
+                session = _replace_session(connection, session)
                 serving = False
                 while True:
                     serving = serving or _become_the_listener(connection, queue, consumer)
@@ -236,6 +237,22 @@ def _listening(
         subscribe(connection, queue, consumer, start=start)
         connection.execute(text(f"LISTEN {connection.dialect.identifier_preparer.quote_identifier(queue)}"))
         yield connection
+
+
+def _replace_session(connection: Connection, former: Row | None) -> Row:
+    """End the session of which this one takes the place, and return this one.
+
+    The server may not know that nobody is at the other end, and the session would keep its lock.
+    """
+    if former is not None:
+        query = text("""
+            SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
+            WHERE pid = :pid AND backend_start = :backend_start
+        """)
+        connection.execute(query, former._asdict())
+    return connection.execute(
+        text("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+    ).one()
 
 
 def _become_the_listener(connection: Connection, queue: str, consumer: str) -> bool:

@@ -35,7 +35,7 @@ class Middleman:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def fall_silent(self) -> None:
-        """Swallow what is sent through the connections that are open now; new ones work."""
+        """Swallow what is sent through the connections that are open now, and their ends; new ones work."""
         self.silent_before = time.monotonic()
 
     def close(self) -> None:
@@ -56,7 +56,8 @@ class Middleman:
             while data := source.recv(65_536):
                 if since > self.silent_before:
                     sink.sendall(data)
-            sink.shutdown(socket.SHUT_RDWR)
+            if since > self.silent_before:
+                sink.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture
