@@ -1,8 +1,7 @@
 """Imports of a Python module that only annotations use, moved under `if TYPE_CHECKING:`: they do not run any more.
 
-Moved is a name that nothing evaluates: every use is an annotation that stays text (`from __future__ import
-annotations`, or a local variable), of a function or class
-of which nothing is told that may evaluate annotations.
+A name is moved if nothing evaluates it: every use is an annotation that stays text (`from __future__ import annotations`,
+or a local variable), and no decorator or base class of its function or class may evaluate annotations.
 
 Does not belong here: whether the module that is not imported any more is needed (`module_imports`), which imports are
 part of a cycle (`import_cycles`).
@@ -18,7 +17,7 @@ from typing import NamedTuple
 from qflow_dagster.generation.function_names import FUNCTIONS
 from qflow_dagster.generation.python_lines import lines_of
 
-# What is not told the types, or leaves their text as it is.
+# Decorators that do not look at annotations, or leave their text as it is.
 _DECORATORS = {
     "abc": ("abstractmethod",),
     "builtins": ("staticmethod", "classmethod", "property"),
@@ -160,11 +159,11 @@ class _Module:
         inner: ast.AST = node
         for outer in self.around(node):
             if isinstance(outer, ast.AnnAssign) and inner is outer.annotation:
-                return None if self._local_variable(outer) else self._told(outer, node.lineno, of_class=True)
+                return None if self._local_variable(outer) else self._evaluated_by(outer, node.lineno, of_class=True)
             if isinstance(outer, ast.arg) and inner is outer.annotation:
-                return self._told(outer, node.lineno, of_class=False)
+                return self._evaluated_by(outer, node.lineno, of_class=False)
             if isinstance(outer, FUNCTIONS) and inner is outer.returns:
-                return self._told(inner, node.lineno, of_class=False)
+                return self._evaluated_by(inner, node.lineno, of_class=False)
             inner = outer
         return f"line {node.lineno} evaluates it"
 
@@ -174,7 +173,7 @@ class _Module:
         )
         return isinstance(scope, FUNCTIONS)
 
-    def _told(self, node: ast.AST, line: int, *, of_class: bool) -> str | None:
+    def _evaluated_by(self, node: ast.AST, line: int, *, of_class: bool) -> str | None:
         """Return who may evaluate an annotation: Python itself, a decorator, or a base class."""
         if not self.lazy:
             return (
