@@ -1,7 +1,7 @@
 """Imports of a Python module that only annotations use, moved under `if TYPE_CHECKING:`: they do not run any more.
 
-A name is moved if nothing evaluates it: every use is an annotation that stays text (`from __future__ import annotations`,
-or a local variable), and no decorator or base class of its function or class may evaluate annotations.
+A name is moved if nothing evaluates it: every use is an annotation that stays text (`from __future__ import
+annotations`, or a local variable), and no decorator or base class of its function or class may evaluate annotations.
 
 Does not belong here: whether the module that is not imported any more is needed (`module_imports`), which imports are
 part of a cycle (`import_cycles`).
@@ -159,7 +159,11 @@ class _Module:
         inner: ast.AST = node
         for outer in self.around(node):
             if isinstance(outer, ast.AnnAssign) and inner is outer.annotation:
-                return None if self._local_variable(outer) else self._evaluated_by(outer, node.lineno, of_class=True)
+                return (
+                    None
+                    if self._local_variable(outer)
+                    else self._evaluated_by(outer, node.lineno, of_class=True)
+                )
             if isinstance(outer, ast.arg) and inner is outer.annotation:
                 return self._evaluated_by(outer, node.lineno, of_class=False)
             if isinstance(outer, FUNCTIONS) and inner is outer.returns:
