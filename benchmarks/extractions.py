@@ -73,8 +73,6 @@ def main() -> None:
         bound = value - 1 if arguments.lower else arguments.bound
         after = lowered(text, name, bound, rewrites=rewrites, extract=extract)
         verdict = "not reached"
-        # Of a function with overloads, the first definition is within any bound: nothing is changed.
-        after = after if after != text else None
         if after is not None:
             reached += 1
             path.write_text(after, encoding="utf-8")

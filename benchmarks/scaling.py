@@ -42,6 +42,7 @@ from benchmarks.task_graph import ADAPTERS
 from qflow_dagster.database import embedded, engine_for
 from qflow_dagster.execution import task_graph, task_worker
 from qflow_dagster.execution.task_definitions import TaskGraph
+from qflow_dagster.ingestion import repositories
 
 console = Console(width=120)
 # What the tables are about.
@@ -124,8 +125,10 @@ def rates_of_runs(workers: int) -> tuple[Rate, Rate]:
             for number in range(REPOSITORIES):
                 make_repository(home / f"library{number}", CHANGES)
                 git(home / f"library{number}", "tag", "v1")
-            for number in range(REPOSITORIES):
-                qflow(home, "repos", "add", str(home / f"library{number}"), **settings)
+            with engine.begin() as connection:
+                for number in range(REPOSITORIES):
+                    repositories.register(connection, str(home / f"library{number}"))
+                repositories.have_commits_looked_for(connection)
             with counting(REPOSITORIES) as reading:
                 until(lambda: runs(dagster, "run_repository", "SUCCESS") >= before + REPOSITORIES, 1_200)
             engine.dispose()

@@ -220,6 +220,15 @@ def test_a_section_between_comments_becomes_a_function() -> None:
     assert all(measures["code_lines"] <= 5 for _, _, measures in measures_in(after, "Python"))
 
 
+def test_of_a_function_with_overloads_what_is_run_becomes_smaller() -> None:
+    overloads = "@typing.overload\ndef totals(rows): ...\n@overload\ndef totals(rows, limit): ...\n"
+    text = f"import typing\nfrom typing import overload\n\n\n{overloads}{TOTALS.lstrip()}"
+    after = lowered(text, "totals", 10)
+    assert after is not None
+    assert f"{overloads}def totals(rows, limit=3, *rest, **options):\n" in after
+    assert max(measures["cognitive"] for _, _, measures in measures_in(after, "Python")) <= 10
+
+
 @pytest.mark.parametrize(
     "body",
     [

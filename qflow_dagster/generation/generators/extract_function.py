@@ -186,10 +186,13 @@ def _of_conditions(part: Part, names: str, module: str) -> Iterator[tuple[str, s
 
 
 def _find(text: str, name: str) -> tuple[Function, ast.ClassDef | None] | None:
-    return next(
-        ((f, owner) for f, owner in regions.functions(ast.parse(text)) if _qualified(f, owner) == name),
-        None,
-    )
+    """Return a function or method, and its class; of one with overloads what is run, below them."""
+    found = ((f, owner) for f, owner in regions.functions(ast.parse(text)) if not _is_overload(f))
+    return next(((f, owner) for f, owner in found if _qualified(f, owner) == name), None)
+
+
+def _is_overload(function: Function) -> bool:
+    return any(ast.unparse(d).rpartition(".")[2] == "overload" for d in function.decorator_list)
 
 
 def _functions(text: str, measure: str) -> list[tuple[str, float, int]]:
