@@ -62,17 +62,27 @@ def is_stopping() -> bool:
 
 def _fetch_nothing_while(is_busy: Callable[[], bool], channel: Any) -> None:
     """Let a client that fetches messages (PGMQ's, that of Redis) fetch none."""
-    can_consume = channel.qos.can_consume
-    channel.qos.can_consume = lambda: not is_busy() and can_consume()
+    can_consume, allowed = channel.qos.can_consume, False
+
+    def may_fetch() -> bool:
+        # Nor while the last one is not acknowledged.
+        return not is_busy() and can_consume()
+
+    def look() -> bool:
+        nonlocal allowed
+        allowed = may_fetch()
+        return allowed
+
+    channel.qos.can_consume = look
     if isinstance(channel, pgmq.Channel):
         waiter = channel.connection._get_notify_waiter()
         notified = waiter.wait
 
         def wait(timeout: float | None) -> bool:
-            """Wait for a message, or for a process that is free: of this nobody notifies."""
+            """Wait for a message, or until messages may be fetched that are there already: of this nobody notifies."""
             deadline = time.monotonic() + (timeout or 0.0)
-            if is_busy():
-                while is_busy() and time.monotonic() < deadline:
+            if not allowed:
+                while not may_fetch() and time.monotonic() < deadline:
                     time.sleep(LOOK)
                 return False
             deadline += LOOK_FOR_MESSAGES

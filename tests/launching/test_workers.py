@@ -29,7 +29,7 @@ from qflow_dagster.database import engine, ready_engine
 from qflow_dagster.ingestion.repositories import register
 from qflow_dagster.ingestion.tables import repositories
 from qflow_dagster.jobs.run_tags import QUEUE
-from qflow_dagster.launching import broker, wakeups, worker
+from qflow_dagster.launching import broker, prefetch, wakeups, worker
 from qflow_dagster.launching.broker import queue_of_machine
 from qflow_dagster.launching.daemon import WokenQueue
 from qflow_dagster.launching.launcher import WorkerLauncher
@@ -235,6 +235,27 @@ def test_no_run_waits_behind_another_while_a_worker_is_idle(instance: dg.Dagster
         for worker in workers:
             forks.kill_session(worker)
     assert sorted(runs.starts()) == sorted([*begun, *waiting, *last])
+
+
+def serve_two() -> None:
+    """Serve two runs at a time, and never look for messages of which it was not notified."""
+    prefetch.LOOK_FOR_MESSAGES = 3_600.0
+    worker.work(["long"], 2)
+
+
+def test_what_waited_while_a_worker_was_busy_begins_without_a_notification(
+    instance: dg.DagsterInstance, home: Path
+) -> None:
+    runs, process = Runs(instance, home), forks.start(serve_two)
+    try:
+        launched = [runs.launch() for _ in range(2)]
+        eventually(lambda: sorted(runs.starts()) == sorted(launched), "both processes are busy")
+        launched += [runs.launch() for _ in range(4)]
+        runs.go.touch()
+        for run in launched:
+            eventually(lambda run=run: runs.status(run) is SUCCESS, "each process takes the next")
+    finally:
+        forks.kill_session(process)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a process another host name")
