@@ -52,6 +52,8 @@ def kill_session(process: ForkServerProcess) -> None:
 
 def _call(variables: dict[str, str], target: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     os.setsid()
+    # In the background of a shell, where tests may run, it is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(variables)
     # The server may have read those of another test.
