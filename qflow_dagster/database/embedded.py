@@ -99,7 +99,7 @@ def running(home: Path) -> bool:
 
 
 def alive(home: Path) -> bool:
-    """Return whether the process of the server of `home` exists; it notices nothing, and forks for each `running`."""
+    """Return whether the process of the server of `home` exists, without a connection, for which the server forks."""
     data = data_folder(home)
     try:
         # The number may be another process's by now.

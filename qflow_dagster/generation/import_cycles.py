@@ -1,7 +1,5 @@
 """Cycles of imports between Python files, as the text of one of them shows: of imports that run with their file."""
 
-from collections.abc import Iterable
-
 from qflow_dagster.generation.generators.protocol import ImportCycle, ImportedName
 
 
@@ -20,19 +18,8 @@ def running(text: str) -> set[ImportedName]:
 
 def members(path: str, text: str, cycle: ImportCycle) -> set[str]:
     """Return the files of the cycle that a file with this text is in; empty: it is in none."""
+    # Imported late: it brings what measures need.
+    from qflow_dagster.metrics.files import import_cycles
+
     own = {(path, target) for name in running(text) for target in cycle.targets.get(name, ())}
-    edges = cycle.edges | own
-    found = _reached(path, edges) & _reached(path, ((target, source) for source, target in edges))
-    return found if len(found) > 1 else set()
-
-
-def _reached(start: str, edges: Iterable[tuple[str, str]]) -> set[str]:
-    following: dict[str, list[str]] = {}
-    for source, target in edges:
-        following.setdefault(source, []).append(target)
-    reached, left = {start}, [start]
-    while left:
-        new = [target for target in following.get(left.pop(), ()) if target not in reached]
-        reached.update(new)
-        left += new
-    return reached
+    return next((set(files) for files in import_cycles(cycle.edges | own) if path in files), set())

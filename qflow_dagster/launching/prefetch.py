@@ -54,7 +54,7 @@ class ReceiveWhatCanBegin(bootsteps.StartStopStep):
             self._tick = None
 
 
-def is_stopping() -> bool:
+def _is_stopping() -> bool:
     """Return whether somebody wants the worker to end."""
     # An exit code; 0 is one.
     return any(flag is not None and flag is not False for flag in (state.should_stop, state.should_terminate))
@@ -88,7 +88,7 @@ def _fetch_nothing_while(is_busy: Callable[[], bool], channel: Any) -> None:
             deadline += LOOK_FOR_MESSAGES
             while not notified(timeout):
                 # Its connection is lost, perhaps with a notification.
-                if waiter._conn is None or is_stopping() or time.monotonic() > deadline:
+                if waiter._conn is None or _is_stopping() or time.monotonic() > deadline:
                     return False
             return True
 

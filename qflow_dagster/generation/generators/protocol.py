@@ -14,7 +14,7 @@ ImportedName = tuple[int, str, str]
 
 
 class ImportCycle(NamedTuple):
-    """What is known of the cycles of imports around a file."""
+    """The imports around a file that may be part of a cycle."""
 
     # (importing, imported) files, of the imports of other files that run with their file.
     edges: frozenset[tuple[str, str]]

@@ -166,7 +166,7 @@ def difference(typed, first, again):
             else {"compared": 0, "reason": after}
         )
     # Where there was no time for the last calls, the first ones count.
-    again_before, again_after = (one if isinstance(one, dict) else {} for one in again)
+    again_before, again_after = (called if isinstance(called, dict) else {} for called in again)
     both = [
         text
         for text, result in before.items()

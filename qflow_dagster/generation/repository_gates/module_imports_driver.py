@@ -62,7 +62,7 @@ def compared(paths, before, after):
         if reason:
             return {"broken": f"{path} is not loaded any more with another module, and {reason}"}
     errors = [old for old in before if isinstance(old, str)]
-    counts = [sum(isinstance(one, list) for one in loaded) for loaded in (before, after)]
+    counts = [sum(isinstance(files, list) for files in loaded) for loaded in (before, after)]
     return {"before": counts[0], "after": counts[1], "error": errors[0] if errors else None}
 
 
