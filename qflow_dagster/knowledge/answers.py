@@ -5,6 +5,7 @@ here: understanding questions (`questions`), other answers (the modules `*_answe
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -54,7 +55,8 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
 
     A question of no kind that is understood is answered by search results, under that name.
     """
-    understood = parse(question, snapshot.repository)
+    exist = partial(lookups.existing, connection, snapshot)
+    understood = parse(question, snapshot.repository, exist)
     context = QuestionContext(connection, snapshot, understood.subject, [], understood.other)
     if understood.kind == "search":
         if part := partial_answers.answer(context, understood.subject, KINDS):

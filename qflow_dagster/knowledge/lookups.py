@@ -6,7 +6,7 @@ Belongs here: SQL over ingested facts, each row with its location. Does not belo
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
@@ -120,6 +120,23 @@ def symbols(connection: Connection, snapshot: Snapshot, name: str) -> list[Symbo
         if rows:
             return [SymbolLocation(*row) for row in rows]
     return []
+
+
+def existing(connection: Connection, snapshot: Snapshot, words: Collection[str]) -> set[str]:
+    """Return those of some words that name a symbol, a file or a folder of the snapshot, in the case they have."""
+    shorts = {word: re.split(r"[.#/]|::|->", word)[-1] for word in words}
+    query = text(f"""
+        SELECT DISTINCT s.name FROM symbols s JOIN files f ON f.blob_id = s.blob_id
+        WHERE {IN_SNAPSHOT} AND s.seq > 0 AND s.name = ANY(:shorts)
+    """)
+    names = set(connection.scalars(query, {**snapshot.interval, "shorts": sorted(set(shorts.values()) - {""})}))
+    found = {word for word, short in shorts.items() if short in names}
+    query = text(f"""
+        SELECT w.word FROM unnest(CAST(:words AS text[])) w(word)
+        WHERE EXISTS (SELECT FROM files f WHERE {IN_SNAPSHOT} AND strpos('/' || f.path || '/', '/' || w.word || '/') > 0)
+    """)
+    paths = {word.strip("/").removeprefix("./"): word for word in set(words) - found}
+    return found | {paths[path] for path in connection.scalars(query, {**snapshot.interval, "words": sorted(paths)})}
 
 
 def _exists(connection: Connection, snapshot: Snapshot, name: str) -> bool:

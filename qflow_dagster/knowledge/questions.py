@@ -4,12 +4,12 @@ Belongs here: trying the patterns. Does not belong here: the patterns (`question
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
-from qflow_dagster.knowledge import free_wordings
+from qflow_dagster.knowledge import learned_wordings
 from qflow_dagster.knowledge.question_patterns import (
     ASKS_FOR,
     CONTRACTED,
@@ -20,10 +20,13 @@ from qflow_dagster.knowledge.question_patterns import (
     PATTERNS,
     REWORDED,
 )
+from qflow_dagster.knowledge.question_subjects import subjects
 from qflow_dagster.safety.storable import storable_text
 
 MAX_LENGTH = 2_000
 MAX_CLAUSES = 20
+# What is less sure is not claimed.
+MIN_PROBABILITY = 0.45
 
 _NOISE = re.compile(
     r"^(?:the |a |an |this |our )*(?:(?:function|method|class|struct|type|interface|protocol|trait|module|"
@@ -109,20 +112,25 @@ FORMS = (
 class ParsedQuestion(NamedTuple):
     """The kind of a question (or `search`), its subject, and the second subject of kinds that have two.
 
-    `clause` is the beginning of the question that was understood, if the rest was not; else empty.
+    `clause` is the beginning of the question that was understood, if the rest was not; `learned` says that no pattern
+    has the question, and its kind is the likeliest by its words.
     """
 
     kind: str
     subject: str
     other: str = ""
     clause: str = ""
+    learned: bool = False
 
 
-def parse(question: str, repository: str = "") -> ParsedQuestion:
+def parse(
+    question: str, repository: str = "", exist: Callable[[Collection[str]], Collection[str]] | None = None
+) -> ParsedQuestion:
     """Return the kind of a question on a repository, and its subject.
 
-    A question that matches no pattern is understood by its main clause, if that matches, else it is of kind `search`,
-    its subject its words.
+    A question that matches no pattern is of the kind that labelled wordings make likely, else understood by its main
+    clause, if that matches a pattern, else it is of kind `search`, its subject its words. `exist` returns which of some
+    words name something in the repository.
     """
     written = " ".join(storable_text(question).strip().rstrip("?!. ").split())[:MAX_LENGTH]
     normalized = CONTRACTED.sub(lambda match: f"{match[1]} {CONTRACTIONS[match[2].lower()]} ", written)
@@ -131,6 +139,8 @@ def parse(question: str, repository: str = "") -> ParsedQuestion:
     plain = _EITHER.sub(r"\1", re.sub(place, "", normalized, flags=re.IGNORECASE))
     if understood := _understood(plain):
         return understood
+    if learned := _learned(plain, exist):
+        return learned
     for clause in islice(_CLAUSE.finditer(plain), MAX_CLAUSES):
         main = plain[: clause.start()]
         understood = _understood(main)
@@ -142,12 +152,20 @@ def parse(question: str, repository: str = "") -> ParsedQuestion:
 
 
 def _understood(question: str) -> ParsedQuestion | None:
-    """Return the kind of a question by the patterns, else by the concepts of its words; None if it is of none."""
-    for wording in _wordings(question):
-        if understood := _match(wording):
-            return understood
-    free = free_wordings.understand(question)
-    return ParsedQuestion(*free) if free else None
+    """Return the kind of a question by the patterns, None if it is of none."""
+    return next((found for wording in _wordings(question) if (found := _match(wording))), None)
+
+
+def _learned(
+    question: str, exist: Callable[[Collection[str]], Collection[str]] | None
+) -> ParsedQuestion | None:
+    """Return the kind of a question that is likely by its words, None if none is, or it lacks the names it needs."""
+    names, readings = learned_wordings.read(question, exist)
+    kind, probability = readings[0]
+    if probability < MIN_PROBABILITY or kind == "search":
+        return None
+    found = subjects(kind, question, names.names)
+    return ParsedQuestion(kind, *found, learned=True) if found else None
 
 
 def _wordings(question: str) -> Iterator[str]:

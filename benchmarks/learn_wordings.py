@@ -1,0 +1,113 @@
+"""Learn the kinds of questions from labelled wordings: `python -m benchmarks.learn_wordings`.
+
+Learns from the files of `wordings` but those whose name begins with "unseen", and writes the weights into the package.
+`python -m benchmarks.wordings` says how well the unseen ones are read. `--without NAME` leaves out one more file and
+writes nothing: it prints by probability how many questions of that file are read rightly.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+from rich.console import Console
+from rich.table import Table
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import normalize
+
+from qflow_dagster.knowledge import learned_wordings, question_names
+
+console = Console()
+FOLDER = Path(__file__).parent / "wordings"
+# A feature must be in so many wordings, and only the most telling are kept: more add little.
+MIN_WORDINGS, MAX_FEATURES = 3, 9_000
+# A word that so many questions have is no name unless it is marked as one.
+MIN_COMMON = 3
+# How much an error of the model counts beside the size of its weights (`C` of the logistic regression).
+STRENGTH = 30
+
+
+class Learned(NamedTuple):
+    """The kinds, the common words, the features, and the weights (kinds, features) with their biases (kinds)."""
+
+    kinds: list[str]
+    common: frozenset[str]
+    features: list[str]
+    weights: np.ndarray
+    biases: np.ndarray
+
+
+def questions(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the labelled questions of files: `ask`, `kind` (the best first), `subject`, `other`."""
+    return [
+        {"subject": "", "other": "", **row}
+        for name in names
+        for row in yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+    ]
+
+
+def words_of(row: dict[str, Any], common: frozenset[str]) -> list[str]:
+    """Return the words of a labelled question, its names as the repository would know them."""
+    known = {str(row["subject"]).removesuffix("()"), str(row["other"]).removesuffix("()")} - {""}
+    return question_names.read(row["ask"], common, known).words
+
+
+def learn(rows: Sequence[dict[str, Any]]) -> Learned:
+    """Return what logistic regression learns from labelled questions, with the most telling features only."""
+    count = Counter(word for row in rows for word in set(words_of(row, frozenset())))
+    common = frozenset(word for word, number in count.items() if number >= MIN_COMMON)
+    found = [learned_wordings.features(words_of(row, common)) for row in rows]
+    kinds = [row["kind"].split()[0] for row in rows]
+    frequency = Counter(feature for features in found for feature in features)
+    kept = sorted(feature for feature, number in frequency.items() if number >= MIN_WORDINGS)
+    model, matrix = _fit(found, kinds, kept)
+    weight = np.abs(model.coef_).max(axis=0) * np.sqrt([frequency[feature] for feature in kept])
+    kept = sorted(kept[index] for index in np.argsort(-weight)[:MAX_FEATURES])
+    model, matrix = _fit(found, kinds, kept)
+    return Learned(list(model.classes_), common, kept, model.coef_, model.intercept_)
+
+
+def _fit(
+    found: Sequence[set[str]], kinds: Sequence[str], features: Sequence[str]
+) -> tuple[LogisticRegression, Any]:
+    vectorizer = DictVectorizer().fit([dict.fromkeys(features, 1)])
+    matrix = normalize(vectorizer.transform([dict.fromkeys(each, 1) for each in found]))
+    return LogisticRegression(C=STRENGTH, max_iter=300).fit(matrix, kinds), matrix
+
+
+def main() -> None:
+    """Learn, and write the model, or print how well a file that was left out is read."""
+    without = sys.argv[sys.argv.index("--without") + 1] if "--without" in sys.argv else ""
+    files = sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith("unseen"))
+    learned = learn(questions([name for name in files if name != without]))
+    model = learned_wordings.model_of(
+        learned.kinds,
+        learned.common,
+        {"": learned.biases, **dict(zip(learned.features, learned.weights.T, strict=True))},
+    )
+    if not without:
+        learned_wordings.store(model)
+        console.print(f"{len(model.weights):,} features in {learned_wordings.FILE.stat().st_size:,} bytes")
+        return
+    table = Table("probability", "right", "wrong", "of none, read as a kind", title=f"Without {without}")
+    readings = [
+        (row["kind"].split(), learned_wordings.readings(model, words_of(row, model.common))[0])
+        for row in questions([without])
+    ]
+    of_facts = [(kinds, read) for kinds, read in readings if kinds != ["search"]]
+    of_none = [(kinds, read) for kinds, read in readings if kinds == ["search"]]
+    for least in (0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7):
+        claimed = [pair for pair in of_facts if pair[1].probability >= least and pair[1].kind != "search"]
+        right = sum(read.kind in kinds for kinds, read in claimed)
+        taken = sum(read.probability >= least and read.kind != "search" for _, read in of_none)
+        share = (f"{right / len(of_facts):.1%}", f"{(len(claimed) - right) / len(of_facts):.1%}")
+        table.add_row(f"{least}", *share, f"{taken} of {len(of_none)}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
