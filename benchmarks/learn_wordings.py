@@ -26,7 +26,7 @@ FOLDER = Path(__file__).parent / "wordings"
 # A feature must be in so many wordings, and only the most telling are kept: more add little.
 MIN_WORDINGS, MAX_FEATURES = 3, 9_000
 # A word that so many questions have is no name unless it is marked as one.
-MIN_COMMON = 3
+MIN_COMMON = 8
 # How much an error of the model counts beside the size of its weights (`C` of the logistic regression).
 STRENGTH = 30
 

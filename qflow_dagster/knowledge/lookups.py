@@ -129,14 +129,18 @@ def existing(connection: Connection, snapshot: Snapshot, words: Collection[str])
         SELECT DISTINCT s.name FROM symbols s JOIN files f ON f.blob_id = s.blob_id
         WHERE {IN_SNAPSHOT} AND s.seq > 0 AND s.name = ANY(:shorts)
     """)
-    names = set(connection.scalars(query, {**snapshot.interval, "shorts": sorted(set(shorts.values()) - {""})}))
+    names = set(
+        connection.scalars(query, {**snapshot.interval, "shorts": sorted(set(shorts.values()) - {""})})
+    )
     found = {word for word, short in shorts.items() if short in names}
     query = text(f"""
         SELECT w.word FROM unnest(CAST(:words AS text[])) w(word)
         WHERE EXISTS (SELECT FROM files f WHERE {IN_SNAPSHOT} AND strpos('/' || f.path || '/', '/' || w.word || '/') > 0)
     """)
     paths = {word.strip("/").removeprefix("./"): word for word in set(words) - found}
-    return found | {paths[path] for path in connection.scalars(query, {**snapshot.interval, "words": sorted(paths)})}
+    return found | {
+        paths[path] for path in connection.scalars(query, {**snapshot.interval, "words": sorted(paths)})
+    }
 
 
 def _exists(connection: Connection, snapshot: Snapshot, name: str) -> bool:

@@ -9,8 +9,9 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 MAX_WORDS = 60
-# What stands for a name among the words of a question: a path, a version, any other; and for the end of a clause.
-PATH, VERSION, NAME, STOP = "<path>", "<version>", "<name>", "|"
+# What stands for a name among the words of a question: a path, a version, any other; where something is; and for the end
+# of a clause.
+PATH, VERSION, NAME, PLACE, STOP = "<path>", "<version>", "<name>", "<place>", "|"
 NAMES = frozenset([PATH, VERSION, NAME])
 # How sure it is that a word is a name.
 KNOWN, LIKE_CODE, LIKE_NAME, CAPITAL = 4, 3, 2, 1
@@ -23,6 +24,7 @@ _NOUNS = frozenset(
         "fixture decorator constant package variable enum entity symbol protocol helper subroutine",
     )
 )
+_ARTICLES = ("the", "our", "this", "your", "my")
 # "a retry function" is any of the kind.
 _ANY = frozenset(["a", "an", "any", "some", "which", "what", "that", "this", "every", "each", "one", "no"])
 _REWRITTEN = tuple(
@@ -39,12 +41,18 @@ _REWRITTEN = tuple(
         # Go's "(*Router).match" is Router.match.
         (r"\(\*?(\w+)\)\.(?=\w)", r"\1."),
         # "1.4..1.5" are two revisions.
-        (r"(?<=\w)\.\.\.?(?=v?\d)", " "),
+        (r"(?<=\w)\.\.\.?(?=\w)", " "),
+        # A setting with its value, a type with its parameters.
+        (r"(?<=[A-Z_])=\S+|(?<=\w)<\w+>", ""),
     )
 )
 _QUOTES = "`'\"\u201c\u201d\u2018\u2019"
 _AROUND = ",;:.()[]{}<>*\u2026\u2013\u2014" + _QUOTES
-_VERSION = re.compile(r"v?\d+(?:\.\w+)+(?:-[\w.]+)?$|v\d+(?:-\w+(?:\.\w+)*)?$|(?=\w*\d)[0-9a-f]{7,40}$")
+_VERSION = re.compile(
+    r"v?\d+(?:\.\w+)+(?:-[\w.]+)?$|v\d+(?:-\w+(?:\.\w+)*)?$|(?=\w*\d)[0-9a-f]{7,40}$|HEAD(?:[~^]\d*)*$|"
+    r"[\w./-]*@v?\d+(?:\.\w+)+$|(?:\w+/)?(?:\w+-)*(?:release|rel|version|deploy|build|prod|staging)[-/](?:[\w-]+-)?v?\d[\w.-]*$|"
+    r"(?:\w+/)?(?:[a-z]+-)+v?\d+(?:\.\d+)+$"
+)
 _PATH = re.compile(r"/|\w\.[a-zA-Z]{1,4}$")
 # With underscores, scopes, inner capitals, or digits after capitals; an option, a file of a name.
 _LIKE_CODE = re.compile(
@@ -53,11 +61,20 @@ _LIKE_CODE = re.compile(
 _PARAMETERS = re.compile(r"\([^()]*\)$")
 
 
+# What stands before the place of something: "close in src/net.c", "the close of src/net.c".
+_IN = frozenset(["in", "inside", "within", "under", "below", "across"])
+_OF = frozenset(["of", "from"])
+
+
 class Names(NamedTuple):
-    """The words of a question in lower case, names replaced by what they are; and the names, in order."""
+    """The words of a question in lower case, names replaced by what they are; the names, in order; and their place.
+
+    The place is the file, folder or type in which the names are to be looked for; "" if it is not said.
+    """
 
     words: list[str]
     names: list[str]
+    place: str = ""
 
 
 def read(question: str, common: Collection[str], known: Collection[str] = ()) -> Names:
@@ -77,25 +94,44 @@ def read(question: str, common: Collection[str], known: Collection[str] = ()) ->
     least = max([0, *(sure for sure, text in zip(certainties, texts, strict=True) if not is_version(text))])
     names: list[str] = []
     words: list[str] = []
+    place = _place(texts, certainties, least)
     for index, (token, text, sure) in enumerate(zip(tokens, texts, certainties, strict=True)):
-        if sure and (sure == least or is_version(text)):
+        if index == place:
+            words.append(PLACE)
+        elif sure and (sure == least or is_version(text)):
             names.append(text)
             words.append(VERSION if is_version(text) else PATH if _PATH.search(text) else NAME)
         else:
             words += re.findall(r"[a-z0-9'+#&-]+", text.lower())
         if token.rstrip(_QUOTES + ")").endswith((".", "?", "!", ";", ":", ",")) and index + 1 < len(tokens):
             words.append(STOP)
-    return Names(words, list(dict.fromkeys(names)))
+    return Names(words, list(dict.fromkeys(names)), "" if place is None else texts[place])
 
 
-def candidates(question: str, common: Collection[str]) -> set[str]:
+def _place(texts: Sequence[str], certainties: Sequence[int], least: int) -> int | None:
+    """Return which word says where to look for another one that is a name; None if none does."""
+    for index in range(1, len(texts)):
+        if certainties[index] < LIKE_CODE or is_version(texts[index]):
+            continue
+        others = [
+            other
+            for other, sure in enumerate(certainties)
+            if sure >= least and texts[other] != texts[index] and not is_version(texts[other])
+        ]
+        before = index - 1
+        while before > 0 and texts[before].lower() in (*_NOUNS, *_ARTICLES):
+            before -= 1
+        if others and (
+            texts[before].lower() in _IN
+            or (texts[before].lower() in _OF and _PATH.search(texts[index]) and before - 1 in others)
+        ):
+            return index
+    return None
+
+
+def candidates(question: str) -> set[str]:
     """Return the words of a question that may name something in a repository."""
-    return {
-        form
-        for token in _tokens(question)
-        for form in _forms(token)
-        if len(form) > 1 and (form not in common or _is_marked(token))
-    }
+    return {form for token in _tokens(question) for form in _forms(token) if len(form) > 1}
 
 
 def is_version(word: str) -> bool:
@@ -119,7 +155,9 @@ def _forms(token: str) -> list[str]:
 def _is_marked(token: str) -> bool:
     """Return whether a token is in quotes, or has parentheses behind it."""
     bare = token.strip(",;:.?!")
-    return (len(bare) > 2 and bare[0] in _QUOTES and bare[-1] in _QUOTES) or bool(re.search(r"\w\(.*\)$", bare))
+    return (len(bare) > 2 and bare[0] in _QUOTES and bare[-1] in _QUOTES) or bool(
+        re.search(r"\w\(.*\)$", bare)
+    )
 
 
 def _certainty(
@@ -128,16 +166,18 @@ def _certainty(
     """Return how sure it is that a word is a name; 0 if it is none."""
     text = texts[index]
     lower = text.lower()
-    if text in known and (text not in common or _is_marked(token)):
+    before = texts[index - 1].lower() if index else ""
+    after = texts[index + 1].lower() if index + 1 < len(texts) else ""
+    # "the flush function", but not "which function calls", "a retry function".
+    beside = lower not in _NOUNS and (
+        (before in _NOUNS and lower not in common) or (after in _NOUNS and before in _ARTICLES)
+    )
+    if text in known and (text not in common or _is_marked(token) or beside):
         return KNOWN
     if is_version(text) or (re.search(r"[A-Za-z]", text) and (_is_marked(token) or _LIKE_CODE.search(text))):
         return LIKE_CODE
     if not re.search(r"[A-Za-z]", text) or lower in common:
         return 0
-    before = texts[index - 1].lower() if index else ""
-    after = texts[index + 1].lower() if index + 1 < len(texts) else ""
-    if "/" in text or (
-        lower not in _NOUNS and (before in _NOUNS or (after in _NOUNS and before not in _ANY))
-    ):
-        return KNOWN if text in known else LIKE_NAME
+    if "/" in text or beside or (after in _NOUNS and before not in _ANY and lower not in _NOUNS):
+        return LIKE_NAME
     return CAPITAL if text[0].isupper() and index else 0

@@ -13,11 +13,18 @@ from qflow_dagster.knowledge.question_names import is_version
 _QUESTIONS = frozenset(["licence", "running", "testing"])
 _OPTIONAL = frozenset(["next", "requirements", "active", "dead"])
 _NO_NAME = frozenset(["configuration"])
-# What stands before the thing to add, and after it.
-_NEW = re.compile(
-    r"\b(?:new|another|additional|second|third|extra|one more|my own|our own|further)\s+(?P<noun>(?:[\w-]+\s+){0,3}?[\w-]+)"
+# What stands after the thing to add, and before it.
+_AFTER = (
     r"(?=[^\w\s-]|\s*$|\s+(?:like|for|to|in|into|at|go|goes|should|would|could|belongs?|lives?|that|which|where|what|here|"
-    r"next|beside|besides|alongside|and|so|does|do|sits?|has|have|is|be|similar|such|as|with|of|on|under|by)\b)",
+    r"next|beside|besides|alongside|and|so|does|do|sits?|has|have|is|be|similar|such|as|with|of|on|under|by)\b)"
+)
+_NEW = re.compile(
+    r"\b(?:(?:new|another|additional|second|third|extra|one more|my own|our own|further|custom)|"
+    r"(?:add(?:ing)?|writ(?:e|ing)|wrote|creat(?:e|ing)|contribut(?:e|ing)|introduc(?:e|ing)|stick|put(?:ting)?|plac(?:e|ing)|"
+    r"register(?:ing)?|does|would|should) (?:an?|my|our|the)(?: new| custom| own)?)\s+"
+    r"(?P<noun>(?:[\w-]+\s+){0,3}?[\w-]+)"
+    + _AFTER
+    + r"|\bwhere (?:do|are) (?:the |our |all )?(?P<many>[\w-]+)s (?:live|go|sit|belong|kept|stored)\b",
     re.IGNORECASE,
 )
 _SINCE = re.compile(r"\b(?:since|after|from|newer than|later than|beyond|past|ahead of)\b", re.IGNORECASE)
@@ -27,13 +34,19 @@ _OVERVIEWS = tuple(
     for pattern, subject in (
         (r"\blanguages?\b|\bwritten in\b|\bpercent\w* of\b", "languages"),
         (r"\bhot ?spots?\b", "hotspots"),
-        (r"\b(?:authors?|contributors?|committers?|maintainers?|people|developers?|who|wrote|devs?)\b", "authors"),
+        (
+            r"\b(?:authors?|contributors?|committers?|maintainers?|people|developers?|who|wrote|devs?)\b",
+            "authors",
+        ),
         (r"\bimported\b|\bimports\b", "most imported files"),
         (r"\bcommits?\b(?!.*\bfiles?\b)", "commits"),
         (r"\b(?:churn\w*|(?:chang|edit|modif|touch)\w+)\b", "most changed files"),
         (r"\bcomplex\w*\b.*\bfiles?\b|\bfiles?\b.*\bcomplex\w*\b", "most complex files"),
         (r"\bcomplex\w*\b|\bcomplicated\b", "most complex functions"),
-        (r"\b(?:largest|biggest|longest|fattest|top|huge|big|long)\b.*\bfiles?\b|\bfiles?\b.*\b(?:largest|biggest|longest)\b", "largest files"),
+        (
+            r"\b(?:largest|biggest|longest|fattest|top|huge|big|long)\b.*\bfiles?\b|\bfiles?\b.*\b(?:largest|biggest|longest)\b",
+            "largest files",
+        ),
         (r"\b(?:largest|biggest|longest)\b", "longest functions"),
         (r"\b(?:functions?|methods?|class(?:es)?|symbols?|types)\b", "functions"),
         (r"\b(?:files?|lines?|loc|k?sloc|big|large|size|long)\b", "files"),
@@ -41,8 +54,11 @@ _OVERVIEWS = tuple(
 )
 
 
-def subjects(kind: str, question: str, names: Sequence[str]) -> tuple[str, str] | None:
-    """Return the subject of a question of a kind, and the second one; None if it lacks what the kind needs."""
+def subjects(kind: str, question: str, names: Sequence[str], place: str = "") -> tuple[str, str] | None:
+    """Return the subject of a question of a kind, and the second one; None if it lacks what the kind needs.
+
+    `place` is where to look for what is named.
+    """
     named = [name for name in names if not is_version(name)] or list(names)
     if kind in _QUESTIONS:
         return question, ""
@@ -51,14 +67,17 @@ def subjects(kind: str, question: str, names: Sequence[str]) -> tuple[str, str] 
     if kind in _OPTIONAL:
         return (named[0] if named and not is_version(named[0]) else ""), ""
     if kind == "overview":
-        return next(((subject, "") for words, subject in _OVERVIEWS if words.search(question)), None)
+        of = named[0] if named else ""
+        return next(((subject, of) for words, subject in _OVERVIEWS if words.search(question)), None)
     if kind == "between":
-        return _revisions(question, names)
+        return _revisions(question, [*names, place] if place else names)
     if kind == "relation":
-        return (named[0], named[1]) if len(named) > 1 else None
+        # "How does X end up in Y?"
+        both = [*named, place] if place else named
+        return (both[0], both[1]) if len(both) > 1 else None
     if kind == "placement":
         if not named and (added := _NEW.search(question)):
-            return added["noun"].split()[-1], ""
+            return (added["noun"] or added["many"]).split()[-1], ""
     return (named[0], "") if named else None
 
 

@@ -121,6 +121,8 @@ class ParsedQuestion(NamedTuple):
     other: str = ""
     clause: str = ""
     learned: bool = False
+    # Where the subject is, if the question says it.
+    place: str = ""
 
 
 def parse(
@@ -164,8 +166,8 @@ def _learned(
     kind, probability = readings[0]
     if probability < MIN_PROBABILITY or kind == "search":
         return None
-    found = subjects(kind, question, names.names)
-    return ParsedQuestion(kind, *found, learned=True) if found else None
+    found = subjects(kind, question, names.names, names.place)
+    return ParsedQuestion(kind, *found, learned=True, place=names.place) if found else None
 
 
 def _wordings(question: str) -> Iterator[str]:
