@@ -23,8 +23,8 @@ from qflow_dagster.knowledge import learned_wordings, question_names
 
 console = Console()
 FOLDER = Path(__file__).parent / "wordings"
-# A feature must be in so many wordings, and only the most telling are kept: more add little.
-MIN_WORDINGS, MAX_FEATURES = 3, 9_000
+# A feature must be in so many wordings.
+MIN_WORDINGS = 3
 # A word that so many questions have is no name unless it is marked as one.
 MIN_COMMON = 8
 # How much an error of the model counts beside the size of its weights (`C` of the logistic regression).
@@ -57,26 +57,17 @@ def words_of(row: dict[str, Any], common: frozenset[str]) -> list[str]:
 
 
 def learn(rows: Sequence[dict[str, Any]]) -> Learned:
-    """Return what logistic regression learns from labelled questions, with the most telling features only."""
+    """Return what logistic regression learns from labelled questions, of their features."""
     count = Counter(word for row in rows for word in set(words_of(row, frozenset())))
     common = frozenset(word for word, number in count.items() if number >= MIN_COMMON)
     found = [learned_wordings.features(words_of(row, common)) for row in rows]
     kinds = [row["kind"].split()[0] for row in rows]
     frequency = Counter(feature for features in found for feature in features)
-    kept = sorted(feature for feature, number in frequency.items() if number >= MIN_WORDINGS)
-    model, matrix = _fit(found, kinds, kept)
-    weight = np.abs(model.coef_).max(axis=0) * np.sqrt([frequency[feature] for feature in kept])
-    kept = sorted(kept[index] for index in np.argsort(-weight)[:MAX_FEATURES])
-    model, matrix = _fit(found, kinds, kept)
-    return Learned(list(model.classes_), common, kept, model.coef_, model.intercept_)
-
-
-def _fit(
-    found: Sequence[set[str]], kinds: Sequence[str], features: Sequence[str]
-) -> tuple[LogisticRegression, Any]:
-    vectorizer = DictVectorizer().fit([dict.fromkeys(features, 1)])
-    matrix = normalize(vectorizer.transform([dict.fromkeys(each, 1) for each in found]))
-    return LogisticRegression(C=STRENGTH, max_iter=300).fit(matrix, kinds), matrix
+    kept = {feature: 1 for feature, number in sorted(frequency.items()) if number >= MIN_WORDINGS}
+    vectorizer = DictVectorizer().fit([kept])
+    matrix = normalize(vectorizer.transform([dict.fromkeys(features, 1) for features in found]))
+    model = LogisticRegression(C=STRENGTH, max_iter=300).fit(matrix, kinds)
+    return Learned(list(model.classes_), common, list(kept), model.coef_, model.intercept_)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ Belongs here: which function answers each kind of question, and the answers on s
 here: understanding questions (`questions`), other answers (the modules `*_answers`), SQL (`lookups`, `index`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from sqlalchemy import Connection
@@ -43,7 +43,8 @@ from qflow_dagster.knowledge.evidence import (
     listed,
 )
 from qflow_dagster.knowledge.mentions import fields_of
-from qflow_dagster.knowledge.questions import nearest_forms, parse
+from qflow_dagster.knowledge.question_forms import form_of, nearest_forms
+from qflow_dagster.knowledge.questions import ParsedQuestion, parse
 from qflow_dagster.metrics import queries as metrics
 
 # A call that could be of more definitions than this is shown without them.
@@ -56,23 +57,10 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
     A question of no kind that is understood is answered by search results, under that name.
     """
     exist = partial(lookups.existing, connection, snapshot)
-    understood = parse(question, snapshot.repository, exist)
+    understood = _placed(connection, snapshot, parse(question, snapshot.repository, exist))
     context = QuestionContext(connection, snapshot, understood.subject, [], understood.other)
     if understood.kind == "search":
-        if part := partial_answers.answer(context, understood.subject, KINDS):
-            kind, clause, sentences, evidence = part
-            sentence = f"of the question, only this is answered: {clause}. {'. '.join(sentences)}"
-            return _limited(
-                Answer(understood._replace(kind=kind, clause=clause), sentence, evidence), context
-            )
-        reason = "the question is of no kind that is understood"
-        try:
-            sentence, evidence = _search(context)
-        except UnansweredError as error:
-            return Answer(
-                understood._replace(kind=NOT_KNOWN), f"{reason}, and {error}", [], nearest_forms(question)
-            )
-        return Answer(understood, f"{reason}. Search results, {sentence}", evidence, nearest_forms(question))
+        return _not_understood(context, understood, exist)
     try:
         context = names.exactly(context)
         sentence, evidence = homonyms.answer(context, understood.kind, KINDS[understood.kind])
@@ -84,7 +72,40 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
         only = f"of the question, only {understood.clause!r} is answered"
         answer = _limited(Answer(understood, f"{only}: {sentence}", evidence), context)
         return answer._replace(limits=(only, *answer.limits))
+    if understood.learned:
+        sentence = f"read as {form_of(understood)!r}: {sentence}"
     return _limited(Answer(understood, sentence, evidence), context)
+
+
+def _placed(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -> ParsedQuestion:
+    """Return a question with its subject as that of the file or type in which it is to be looked for."""
+    for qualified in (f"{understood.place}:{understood.subject}", f"{understood.place}.{understood.subject}"):
+        if not understood.place or not understood.subject or understood.kind == "between":
+            break
+        found = lookups.symbols(connection, snapshot, qualified)
+        if found and f".{found[0].name}".endswith(f".{lookups.short_name(understood.subject)}"):
+            return understood._replace(subject=qualified)
+    return understood
+
+
+def _not_understood(
+    context: QuestionContext,
+    understood: ParsedQuestion,
+    exist: Callable[[Collection[str]], Collection[str]],
+) -> Answer:
+    """Answer the part of a question that facts answer, else by search results; say if what it names does not exist."""
+    question = understood.subject
+    forms = nearest_forms(question, exist)
+    if part := partial_answers.answer(context, question, KINDS):
+        kind, clause, sentences, evidence = part
+        sentence = f"of the question, only this is answered: {clause}. {'. '.join(sentences)}"
+        return _limited(Answer(understood._replace(kind=kind, clause=clause), sentence, evidence), context)
+    reason = "the question is of no kind that is understood"
+    try:
+        sentence, evidence = _search(context)
+    except UnansweredError as error:
+        return Answer(understood._replace(kind=NOT_KNOWN), f"{reason}, and {error}", [], forms)
+    return Answer(understood, f"{reason}. Search results, {sentence}", evidence, forms)
 
 
 def _limited(answer: Answer, context: QuestionContext) -> Answer:

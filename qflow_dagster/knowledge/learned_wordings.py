@@ -17,7 +17,8 @@ from qflow_dagster.knowledge.question_names import NAME, NAMES, STOP, Names
 FILE = Path(__file__).with_suffix(".txt")
 # A weight is one character: its distance from this one, in quarters.
 _ZERO, _STEPS = ord("O"), 4
-_PARTS = (3, 4, 5)
+# The letters of a part of a word. Parts of other lengths beside them gain nothing.
+_PART = 4
 
 
 class Model(NamedTuple):
@@ -70,7 +71,7 @@ def features(words: Sequence[str]) -> set[str]:
     """Return the features of the words of a question, which `question_names.read` returns.
 
     Words, pairs and threes of words, whether a word stands before or after the first name, how many names there are
-    and what they look like, and parts of three to five letters, also across words.
+    and what they look like, and parts of four letters, also across words.
     """
     named = [word for word in words if word in NAMES]
     # What a name looks like is a feature of its own; else a path is a name like others.
@@ -89,9 +90,8 @@ def features(words: Sequence[str]) -> set[str]:
 def _parts(words: Sequence[str]) -> Iterator[str]:
     """Yield the parts of words, a name being one letter."""
     line = "^" + " ".join("\N{MIDDLE DOT}" if word in NAMES else word for word in words) + "$"
-    for length in _PARTS:
-        for start in range(len(line) - length + 1):
-            yield f"~{line[start : start + length]}"
+    for start in range(len(line) - _PART + 1):
+        yield f"~{line[start : start + _PART]}"
 
 
 @cache

@@ -68,45 +68,6 @@ _CLAUSE = re.compile(
 _EITHER = re.compile(
     r"\b(functions?|methods?|class(?:es)?|modules?|files?|types?)/[a-z]+(?= )", re.IGNORECASE
 )
-# A form of each kind, as people would write it.
-FORMS = (
-    "where is X defined",
-    "where is X used",
-    "who calls X",
-    "what does X call",
-    "what does X do",
-    "what are the methods of X",
-    "which classes inherit from X",
-    "what does X inherit from",
-    "where is X raised",
-    "where is the environment variable X read",
-    "what depends on FILE",
-    "what does FILE import",
-    "what breaks if I change X",
-    "which tests cover X",
-    "how are X and Y related",
-    "where should I add something like X",
-    "what is FILE for",
-    "what changed between REVISION and REVISION",
-    "who works on what now",
-    "when was X removed",
-    "which environment variables are read",
-    "what are the dependencies of the project",
-    "what should I do first",
-    "who knows X",
-    "when was X introduced",
-    "when was X last changed",
-    "what changes together with FILE",
-    "why is X complex",
-    "what is wrong with FILE",
-    "which files are similar to FILE",
-    "is there dead code in FOLDER",
-    "what are the hotspots",
-    "who are the main authors",
-    "what is the licence",
-    "what are the entry points",
-    "how do I run the tests",
-)
 
 
 class ParsedQuestion(NamedTuple):
@@ -139,10 +100,13 @@ def parse(
     name = rf"{re.escape(repository)}(?:'s)?" if repository else r"(?!)"
     place = rf" (?:with)?in (?:the |this |our )?(?:(?:{name} )?{_CODEBASE}|{name})(?= |$)"
     plain = _EITHER.sub(r"\1", re.sub(place, "", normalized, flags=re.IGNORECASE))
-    if understood := _understood(plain):
+    understood = _understood(plain)
+    if understood and not _is_common(understood):
         return understood
     if learned := _learned(plain, exist):
         return learned
+    if understood:
+        return understood
     for clause in islice(_CLAUSE.finditer(plain), MAX_CLAUSES):
         main = plain[: clause.start()]
         understood = _understood(main)
@@ -156,6 +120,11 @@ def parse(
 def _understood(question: str) -> ParsedQuestion | None:
     """Return the kind of a question by the patterns, None if it is of none."""
     return next((found for wording in _wordings(question) if (found := _match(wording))), None)
+
+
+def _is_common(understood: ParsedQuestion) -> bool:
+    """Return whether the subject that a pattern found may be no name, but a word that many questions have."""
+    return understood.kind not in _FREE and understood.subject in learned_wordings.load().common
 
 
 def _learned(
@@ -221,14 +190,6 @@ def is_name(phrase: str) -> bool:
     if not _NAME.match(subject) or subject == "I":
         return False
     return bool(_NAME_OF_CODE.search(subject)) or not (_ANY.match(phrase) or _OF_MANY.match(subject))
-
-
-def nearest_forms(question: str) -> list[str]:
-    """Return forms of questions that work, those with most words in common with the question first."""
-    words = {word.lower() for word in re.findall(r"[a-z]{3,}", question, re.IGNORECASE)}
-    return sorted(
-        map(str, FORMS), key=lambda form: -len(words & set(re.findall(r"[a-z]{3,}", form.lower())))
-    )[:4]
 
 
 def subject_of(phrase: str) -> str:
