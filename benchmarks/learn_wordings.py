@@ -6,20 +6,22 @@ writes nothing: it prints by probability how many questions of that file are rea
 """
 
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import yaml
 from rich.console import Console
 from rich.table import Table
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction import DictVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import normalize
 
 from qflow_dagster.knowledge import learned_wordings, question_names
+from qflow_dagster.knowledge.learned_wordings import Model, layer
 
 console = Console()
 FOLDER = Path(__file__).parent / "wordings"
@@ -27,18 +29,8 @@ FOLDER = Path(__file__).parent / "wordings"
 MIN_WORDINGS = 3
 # A word that so many questions have is no name unless it is marked as one.
 MIN_COMMON = 8
-# How much an error of the model counts beside the size of its weights (`C` of the logistic regression).
-STRENGTH = 30
-
-
-class Learned(NamedTuple):
-    """The kinds, the common words, the features, and the weights (kinds, features) with their biases (kinds)."""
-
-    kinds: list[str]
-    common: frozenset[str]
-    features: list[str]
-    weights: np.ndarray
-    biases: np.ndarray
+# Of the hidden layer; and how often all questions are shown: more of either gains nothing.
+WIDTH, EPOCHS = 64, 10
 
 
 def questions(names: Sequence[str]) -> list[dict[str, Any]]:
@@ -50,39 +42,55 @@ def questions(names: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
+def known_names(row: dict[str, Any]) -> set[str]:
+    """Return the names of a labelled question that the repository would know."""
+    return {str(row[key]).strip("`").removesuffix("()") for key in ("subject", "other")} - {""}
+
+
 def words_of(row: dict[str, Any], common: frozenset[str]) -> list[str]:
-    """Return the words of a labelled question, its names as the repository would know them."""
-    known = {str(row["subject"]).removesuffix("()"), str(row["other"]).removesuffix("()")} - {""}
-    return question_names.read(row["ask"], common, known).words
+    """Return the words of a labelled question."""
+    return question_names.read(row["ask"], common, known_names(row)).words
 
 
-def learn(rows: Sequence[dict[str, Any]]) -> Learned:
-    """Return what logistic regression learns from labelled questions, of their features."""
+def learn(rows: Sequence[dict[str, Any]]) -> Model:
+    """Return what a network of one hidden layer learns from labelled questions."""
     count = Counter(word for row in rows for word in set(words_of(row, frozenset())))
     common = frozenset(word for word, number in count.items() if number >= MIN_COMMON)
     found = [learned_wordings.features(words_of(row, common)) for row in rows]
-    kinds = [row["kind"].split()[0] for row in rows]
     frequency = Counter(feature for features in found for feature in features)
     kept = {feature: 1 for feature, number in sorted(frequency.items()) if number >= MIN_WORDINGS}
     vectorizer = DictVectorizer().fit([kept])
     matrix = normalize(vectorizer.transform([dict.fromkeys(features, 1) for features in found]))
-    model = LogisticRegression(C=STRENGTH, max_iter=300).fit(matrix, kinds)
-    return Learned(list(model.classes_), common, list(kept), model.coef_, model.intercept_)
+    network = MLPClassifier(
+        (WIDTH,),
+        max_iter=EPOCHS,
+        batch_size=64,  # pyright: ignore[reportArgumentType]: scikit-learn's stub knows only "auto"
+        learning_rate_init=0.002,
+        random_state=1,
+    )
+    # That it has not converged is meant: it would learn the wordings by heart.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        network.fit(matrix, [row["kind"].split()[0] for row in rows])
+    (into, out), (hidden, output) = network.coefs_, network.intercepts_
+    return Model(
+        list(map(str, network.classes_)),
+        common,
+        layer(dict(zip(kept, into, strict=True)), hidden),
+        layer({str(index): row for index, row in enumerate(out)}, output),
+    )
 
 
 def main() -> None:
     """Learn, and write the model, or print how well a file that was left out is read."""
     without = sys.argv[sys.argv.index("--without") + 1] if "--without" in sys.argv else ""
     files = sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith("unseen"))
-    learned = learn(questions([name for name in files if name != without]))
-    model = learned_wordings.model_of(
-        learned.kinds,
-        learned.common,
-        {"": learned.biases, **dict(zip(learned.features, learned.weights.T, strict=True))},
-    )
+    model = learn(questions([name for name in files if name != without]))
     if not without:
         learned_wordings.store(model)
-        console.print(f"{len(model.weights):,} features in {learned_wordings.FILE.stat().st_size:,} bytes")
+        console.print(
+            f"{len(model.hidden.rows):,} features in {learned_wordings.FILE.stat().st_size:,} bytes"
+        )
         return
     table = Table("probability", "right", "wrong", "of none, read as a kind", title=f"Without {without}")
     readings = [

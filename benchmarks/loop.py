@@ -36,15 +36,15 @@ NAME = "benchmarked"
 console = Console()
 
 
-def prepare(engine: Engine, repository: Path) -> Snapshot:
+def prepare(engine: Engine, repository: Path, name: str = NAME) -> Snapshot:
     """Ingest and measure, untimed."""
     with engine.begin() as connection:
-        registered = repositories.register(connection, str(repository), NAME)
-    result = pipeline.ingest(engine, NAME)
+        registered = repositories.register(connection, str(repository), name)
+    result = pipeline.ingest(engine, name)
     history.ingest_history(engine, registered.id, result.commit_oid)
     compute_all(engine, result.snapshot_id)
     with engine.connect() as connection:
-        return current_snapshot(connection, NAME)
+        return current_snapshot(connection, name)
 
 
 def checkout(engine: Engine, snapshot: Snapshot, folder: Path) -> int:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import URL, Engine
 
-from benchmarks.loop import NAME, prepare
+from benchmarks.loop import prepare
 from benchmarks.question_peers import FunctionSearch, git_answer
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
 from qflow_dagster.errors import QflowError
@@ -88,17 +88,17 @@ def evaluate(
     return grades, times
 
 
-def ingested(url: URL, path: Path) -> tuple[Engine, Snapshot]:
+def ingested(url: URL, path: Path, name: str) -> tuple[Engine, Snapshot]:
     """Ingest, measure and index a clone in the database, unless that was done before."""
     ensure_database(url)
     engine = engine_for(url)
     migrate(engine)
     try:
         with engine.connect() as connection:
-            return engine, current_snapshot(connection, NAME)
+            return engine, current_snapshot(connection, name)
     except QflowError:
-        snapshot = prepare(engine, path)
-    evaluation = rule_engine.evaluate(engine, NAME)
+        snapshot = prepare(engine, path, name)
+    evaluation = rule_engine.evaluate(engine, name)
     with engine.begin() as connection:
         findings.update(connection, snapshot, evaluation)
     index.update(engine, snapshot)
@@ -127,7 +127,7 @@ def main() -> None:
         embedded.start(home)
         try:
             for name, path in paths.items():
-                engine, snapshot = ingested(embedded.url(home, f"questions_{name.lower()}"), path)
+                engine, snapshot = ingested(embedded.url(home, f"questions_{name.lower()}"), path, name)
                 if snapshot.commit_oid != known[name]["commit"]:
                     raise SystemExit(f"{name} is at {snapshot.commit_oid}; check out {known[name]['commit']}")
                 # The first forty have no kind.

@@ -54,7 +54,7 @@ def main() -> None:
         embedded.start(home)
         try:
             for name, path in paths.items():
-                engine, snapshot = ingested(embedded.url(home, f"retrieval_{name.lower()}"), path)
+                engine, snapshot = ingested(embedded.url(home, f"retrieval_{name.lower()}"), path, name)
                 functions = known[name]["functions"]
                 own, peer = recall(engine, snapshot, path, functions)
                 table.add_row(name, str(len(functions)), str(own), str(peer))

@@ -73,7 +73,9 @@ def main() -> None:
         embedded.start(home)
         try:
             for name, _, path in (argument.partition("=") for argument in arguments):
-                engine, snapshot = ingested(embedded.url(home, f"swe_{name.replace('-', '_')}"), Path(path))
+                engine, snapshot = ingested(
+                    embedded.url(home, f"swe_{name.replace('-', '_')}"), Path(path), name
+                )
                 questions = read(Path(benchmark), name)
                 answered = evaluate(engine, snapshot, questions, name, ends, found, times)
                 grade(questions, answered, labels.get(name, {}), facts)

@@ -1,49 +1,53 @@
-"""Free wordings of questions: `python -m benchmarks.wordings` counts how many of `wordings.yaml` are understood.
+"""Free wordings of questions: `python -m benchmarks.wordings [NAME ...]` counts how many are read rightly.
 
-Needs no repository: a question is understood by its words alone. Right is a question of its kind about its subject;
-questions that facts do not answer are right as a search.
+Of the files of `wordings`, those that were written to be unseen, unless others are named (of those the model has
+learned). Needs no repository: the names that a label has are taken for names of one. Right is a question of its kind
+about its subject; a question that facts do not answer is right as a search. Prints those that are not right.
 """
 
+import sys
 from collections import Counter
-from pathlib import Path
+from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.learn_wordings import FOLDER, known_names, questions
 from qflow_dagster.knowledge.questions import parse
 
 console = Console()
-# Of these the subject is the question itself.
-WITHOUT_SUBJECT = ("search", "testing", "next", "running", "overview")
+# Of these the subject is the question itself, or a word for what an overview is of.
+WITHOUT_SUBJECT = ("search", "testing", "next", "running", "overview", "licence")
 
 
-def grade(question: str, kinds: str, subject: str) -> str:
-    """Return how a question ends: right, as a search, or wrong (of another kind, or about something else)."""
-    understood = parse(question)
-    if understood.kind in kinds.split() and (
-        understood.kind in WITHOUT_SUBJECT or understood.subject.lower() == subject.lower()
-    ):
+def grade(row: dict[str, Any]) -> str:
+    """Return how a labelled question is read: right, as a search, or wrong (another kind, or about something else)."""
+    names = known_names(row)
+    read = parse(row["ask"], exist=lambda words: dict.fromkeys(names.intersection(words), ()))
+    if read.kind not in row["kind"].split():
+        return "search" if read.kind == "search" else "wrong"
+    wanted, found = {str(row["subject"]), str(row["other"])}, {read.subject, read.other}
+    if read.kind in WITHOUT_SUBJECT or plain(wanted) == plain(found) or "" in plain({str(row["subject"])}):
         return "right"
-    if understood.kind != "search":
-        console.print(f"wrong: {question}: {understood.kind} {understood.subject!r}", highlight=False)
-        return "wrong"
-    console.print(f"search: {question}", highlight=False)
-    return "search"
+    return "wrong"
+
+
+def plain(names: set[str]) -> set[str]:
+    """Return names without case, quotes and parentheses."""
+    return {name.lower().strip("`'\"").removesuffix("()") for name in names}
 
 
 def main() -> None:
     """Print the table."""
-    sets = yaml.safe_load((Path(__file__).parent / "wordings.yaml").read_text())
     table = Table("set", "questions", "right", "search", "wrong", title="Wordings")
-    for name, by_kind in sets.items():
+    for name in sys.argv[1:] or sorted(path.stem for path in FOLDER.glob("unseen*.yaml")):
         for facts in (True, False):
-            grades = Counter(
-                grade(question, kinds, subject)
-                for kinds, questions in by_kind.items()
-                if (kinds != "search") == facts
-                for question, subject in questions.items()
-            )
+            grades: Counter[str] = Counter()
+            for row in questions([name]):
+                if (row["kind"] != "search") == facts:
+                    grades[result := grade(row)] += 1
+                    if result != "right":
+                        console.print(f"{result}: {row['ask']}", highlight=False)
             row = (str(grades[result]) for result in ("right", "search", "wrong"))
             table.add_row(f"{name}, {'of a kind' if facts else 'of none'}", str(grades.total()), *row)
     console.print(table)

@@ -4,7 +4,7 @@ Belongs here: which function answers each kind of question, and the answers on s
 here: understanding questions (`questions`), other answers (the modules `*_answers`), SQL (`lookups`, `index`).
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 
 from sqlalchemy import Connection
@@ -42,6 +42,7 @@ from qflow_dagster.knowledge.evidence import (
     count,
     listed,
 )
+from qflow_dagster.knowledge.learned_wordings import Exist
 from qflow_dagster.knowledge.mentions import fields_of
 from qflow_dagster.knowledge.question_forms import form_of, nearest_forms
 from qflow_dagster.knowledge.questions import ParsedQuestion, parse
@@ -91,7 +92,7 @@ def _placed(connection: Connection, snapshot: Snapshot, understood: ParsedQuesti
 def _not_understood(
     context: QuestionContext,
     understood: ParsedQuestion,
-    exist: Callable[[Collection[str]], Collection[str]],
+    exist: Exist,
 ) -> Answer:
     """Answer the part of a question that facts answer, else by search results; say if what it names does not exist."""
     question = understood.subject

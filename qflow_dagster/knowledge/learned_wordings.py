@@ -1,32 +1,57 @@
 """Questions in free wordings: which kind they are of, learned from labelled wordings.
 
-A linear model over the words of a question, their order around its name, and parts of words. `learned_wordings.txt` has
-its weights, which `python -m benchmarks.learn_wordings` learns. Does not belong here: which words are names
-(`question_names`), what of a question is its subject (`question_subjects`), patterns (`question_patterns`).
+A small neural network over the words of a question, their order around its name, and parts of words.
+`learned_wordings.txt` has its weights, which `python -m benchmarks.learn_wordings` learns. Does not belong here: which
+words are names (`question_names`), what of a question is its subject (`question_subjects`), patterns of complete
+questions, which are tried first (`question_patterns`).
 """
 
+import json
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 from qflow_dagster.knowledge import question_names
+from qflow_dagster.knowledge.declarations import TYPES
 from qflow_dagster.knowledge.question_names import NAME, NAMES, STOP, Names
 
 FILE = Path(__file__).with_suffix(".txt")
-# A weight is one character: its distance from this one, in quarters.
-_ZERO, _STEPS = ord("O"), 4
+# A weight is one character that can be seen: its distance from this one, times a scale.
+_ZERO, _FARTHEST = ord("O"), 46
 # The letters of a part of a word. Parts of other lengths beside them gain nothing.
 _PART = 4
 
 
+# Returns which of some words name something in a repository, and of what kinds.
+Exist = Callable[[Collection[str]], Mapping[str, Collection[str]]]
+# What a name must be for some kinds of questions.
+_NEEDED = {
+    **dict.fromkeys(("subclasses", "bases"), TYPES),
+    "raised": TYPES | {"constant", "variable", "variant", "macro"},
+    **dict.fromkeys(
+        ("raises", "calls"), TYPES | {"function", "method", "macro", "constructor", "module", "path"}
+    ),
+}
+
+
+class Layer(NamedTuple):
+    """The weights of a layer by what goes into it, each a character for each of its outputs, times `scale`; biases."""
+
+    rows: dict[str, str]
+    scale: float
+    biases: list[float]
+
+
 class Model(NamedTuple):
-    """The kinds, the words that many questions have, and the weight of each feature for each kind, "" the biases."""
+    """The kinds, the words that many questions have, the layer of features, and that of kinds by its outputs."""
 
     kinds: list[str]
     common: frozenset[str]
-    weights: dict[str, str]
+    hidden: Layer
+    output: Layer
 
 
 class Reading(NamedTuple):
@@ -36,35 +61,43 @@ class Reading(NamedTuple):
     probability: float
 
 
-def read(
-    question: str, exist: Callable[[Collection[str]], Collection[str]] | None = None
-) -> tuple[Names, list[Reading]]:
-    """Return the words and names of a question, and the kinds that it may be of, the likeliest first.
+def read(question: str, exist: Exist | None = None, repository: str = "") -> tuple[Names, list[Reading]]:
+    """Return the words and names of a question on a repository, and the kinds that it may be of, the likeliest first.
 
-    `exist` returns which of some words name something in the repository.
+    A kind that what is named cannot have is left out: functions are not raised, exceptions raise nothing.
     """
     model = load()
-    known = exist(question_names.candidates(question)) if exist else ()
+    known = exist(question_names.candidates(question) - {repository}) if exist else {}
     names = question_names.read(question, model.common, known)
-    return names, readings(model, names.words)
+    sorts = known.get(names.names[0], ()) if names.names else ()
+    fitting = [
+        reading
+        for reading in readings(model, names.words)
+        if not sorts or reading.kind not in _NEEDED or not _NEEDED[reading.kind].isdisjoint(sorts)
+    ]
+    whole = sum(reading.probability for reading in fitting)
+    return names, [Reading(kind, probability / whole) for kind, probability in fitting]
 
 
 def readings(model: Model, words: Sequence[str]) -> list[Reading]:
-    """Return the probability of each kind (softmax), the likeliest first."""
-    rows = [row for feature in features(words) if (row := model.weights.get(feature))]
-    scale = _STEPS * math.sqrt(max(1, len(rows)))
-    sums = [0] * len(model.kinds)
-    for row in rows:
-        for index, character in enumerate(row):
-            sums[index] += ord(character) - _ZERO
-    scores = [
-        total / scale + (ord(bias) - _ZERO) / _STEPS
-        for total, bias in zip(sums, model.weights[""], strict=True)
-    ]
+    """Return the probability of each kind, the likeliest first."""
+    found = [row for feature in sorted(features(words)) if (row := model.hidden.rows.get(feature))]
+    # Each question has the length 1, whatever the number of its features.
+    weight = model.hidden.scale / math.sqrt(max(1, len(found)))
+    hidden = list(model.hidden.biases)
+    for total, index in zip(
+        map(sum, zip(*map(str.encode, found), strict=True)), range(len(hidden)), strict=False
+    ):
+        hidden[index] += weight * (total - _ZERO * len(found))
+    scores = list(model.output.biases)
+    for value, row in zip(hidden, model.output.rows.values(), strict=True):
+        if value > 0:
+            for index, character in enumerate(row):
+                scores[index] += value * model.output.scale * (ord(character) - _ZERO)
     exponentials = [math.exp(score - max(scores)) for score in scores]
     whole = sum(exponentials)
-    found = [Reading(kind, value / whole) for kind, value in zip(model.kinds, exponentials, strict=True)]
-    return sorted(found, key=lambda reading: -reading.probability)
+    likely = [Reading(kind, value / whole) for kind, value in zip(model.kinds, exponentials, strict=True)]
+    return sorted(likely, key=lambda reading: -reading.probability)
 
 
 def features(words: Sequence[str]) -> set[str]:
@@ -79,7 +112,7 @@ def features(words: Sequence[str]) -> set[str]:
     found = {f"#{min(len(named), 2)}", *(f"#{word}" for word in named)}
     ends = ["^", *plain, "$"]
     found |= {f"1{word}" for word in plain}
-    found |= {f"2{' '.join(pair)}" for pair in zip(ends, ends[1:], strict=False)}
+    found |= {f"2{' '.join(pair)}" for pair in pairwise(ends)}
     found |= {f"3{' '.join(three)}" for three in zip(ends, ends[1:], ends[2:], strict=False)}
     if NAME in plain:
         first = plain.index(NAME)
@@ -97,22 +130,32 @@ def _parts(words: Sequence[str]) -> Iterator[str]:
 @cache
 def load() -> Model:
     """Return the model of the package."""
-    kinds, common, *rows = FILE.read_text("utf-8").splitlines()
-    return Model(kinds.split(), frozenset(common.split()), dict(row.rsplit("\t", 1) for row in rows))
-
-
-def model_of(kinds: Sequence[str], common: Collection[str], weights: Mapping[str, Iterable[float]]) -> Model:
-    """Return a model by the weight of each feature for each kind; the feature "" has the biases."""
-    rows = {feature: "".join(map(_character, row)) for feature, row in weights.items()}
-    return Model(list(kinds), frozenset(common), rows)
+    head, *rows = FILE.read_text("utf-8").splitlines()
+    model = json.loads(head)
+    return Model(
+        model["kinds"],
+        frozenset(model["common"]),
+        Layer(dict(row.rsplit("\t", 1) for row in rows), **model["hidden"]),
+        Layer(**model["output"]),
+    )
 
 
 def store(model: Model) -> None:
-    """Write a model into the package."""
-    rows = [f"{feature}\t{row}" for feature, row in sorted(model.weights.items())]
-    FILE.write_text("\n".join([" ".join(model.kinds), " ".join(sorted(model.common)), *rows, ""]), "utf-8")
+    """Write a model into the package: one line of JSON, then a line for each feature."""
+    head = {
+        "kinds": model.kinds,
+        "common": sorted(model.common),
+        "hidden": {"scale": model.hidden.scale, "biases": model.hidden.biases},
+        "output": model.output._asdict(),
+    }
+    rows = [f"{feature}\t{row}" for feature, row in sorted(model.hidden.rows.items())]
+    FILE.write_text("\n".join([json.dumps(head), *rows, ""]), "utf-8")
 
 
-def _character(weight: float) -> str:
-    # Characters that can be seen: those between "!" and "~".
-    return chr(min(max(_ZERO + round(_STEPS * weight), ord("!")), ord("~")))
+def layer(weights: dict[str, Sequence[float]], biases: Sequence[float]) -> Layer:
+    """Return a layer with its weights rounded to characters."""
+    scale = max(abs(weight) for row in weights.values() for weight in row) / _FARTHEST
+    rows = {
+        name: "".join(chr(_ZERO + round(weight / scale)) for weight in row) for name, row in weights.items()
+    }
+    return Layer(rows, scale, [float(bias) for bias in biases])

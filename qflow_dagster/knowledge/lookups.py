@@ -122,25 +122,27 @@ def symbols(connection: Connection, snapshot: Snapshot, name: str) -> list[Symbo
     return []
 
 
-def existing(connection: Connection, snapshot: Snapshot, words: Collection[str]) -> set[str]:
-    """Return those of some words that name a symbol, a file or a folder of the snapshot, in the case they have."""
+def existing(connection: Connection, snapshot: Snapshot, words: Collection[str]) -> dict[str, set[str]]:
+    """Return those of some words that name something in the snapshot, in the case they have, and its kinds.
+
+    A file or folder is of kind "path".
+    """
     shorts = {word: re.split(r"[.#/]|::|->", word)[-1] for word in words}
     query = text(f"""
-        SELECT DISTINCT s.name FROM symbols s JOIN files f ON f.blob_id = s.blob_id
+        SELECT DISTINCT s.name, s.kind FROM symbols s JOIN files f ON f.blob_id = s.blob_id
         WHERE {IN_SNAPSHOT} AND s.seq > 0 AND s.name = ANY(:shorts)
     """)
-    names = set(
-        connection.scalars(query, {**snapshot.interval, "shorts": sorted(set(shorts.values()) - {""})})
-    )
-    found = {word for word, short in shorts.items() if short in names}
+    kinds: dict[str, set[str]] = {}
+    for row in connection.execute(query, {**snapshot.interval, "shorts": sorted(set(shorts.values()))}):
+        kinds.setdefault(row.name, set()).add(row.kind)
+    found = {word: kinds[short] for word, short in shorts.items() if short in kinds}
     query = text(f"""
-        SELECT w.word FROM unnest(CAST(:words AS text[])) w(word)
-        WHERE EXISTS (SELECT FROM files f WHERE {IN_SNAPSHOT} AND strpos('/' || f.path || '/', '/' || w.word || '/') > 0)
+        SELECT w.word FROM unnest(CAST(:words AS text[])) w(word) WHERE EXISTS (
+            SELECT FROM files f WHERE {IN_SNAPSHOT} AND strpos('/' || f.path || '/', '/' || w.word || '/') > 0)
     """)
-    paths = {word.strip("/").removeprefix("./"): word for word in set(words) - found}
-    return found | {
-        paths[path] for path in connection.scalars(query, {**snapshot.interval, "words": sorted(paths)})
-    }
+    paths = {word.strip("/").removeprefix("./"): word for word in words if word not in found}
+    parameters = {**snapshot.interval, "words": sorted(set(paths) - {""})}
+    return found | {paths[path]: {"path"} for path in connection.scalars(query, parameters)}
 
 
 def _exists(connection: Connection, snapshot: Snapshot, name: str) -> bool:

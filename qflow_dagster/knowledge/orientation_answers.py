@@ -117,6 +117,10 @@ def _beside(
     siblings: list[tuple[str, str, int]],
     added: list[tuple[str, LineCommit]],
 ) -> tuple[str, list[Evidence]]:
+    # The one that the question names first.
+    siblings = sorted(
+        siblings, key=lambda sibling: context.short_name not in (sibling[0], *sibling[1].split("/"))
+    )
     sentence = f"in {place}, beside {listed([f'{name} ({path}:{line})' for name, path, line in siblings])}"
     if added:
         name, row = added[0]

@@ -5,9 +5,9 @@ Belongs here: a form of each kind, as people would write it. Does not belong her
 """
 
 import re
-from collections.abc import Callable, Collection
 
 from qflow_dagster.knowledge import learned_wordings
+from qflow_dagster.knowledge.learned_wordings import Exist
 from qflow_dagster.knowledge.questions import ParsedQuestion
 
 # A form of each kind, as people would write it.
@@ -50,9 +50,7 @@ FORMS = {
 }
 
 
-def nearest_forms(
-    question: str, exist: Callable[[Collection[str]], Collection[str]] | None = None
-) -> list[str]:
+def nearest_forms(question: str, exist: Exist | None = None) -> list[str]:
     """Return forms of questions that work, of the kinds that the question may be of, with its names."""
     names, readings = learned_wordings.read(question, exist)
     forms = [form for reading in readings[:8] if (form := FORMS.get(reading.kind))]

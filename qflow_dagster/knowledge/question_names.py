@@ -9,9 +9,9 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 MAX_WORDS = 60
-# What stands for a name among the words of a question: a path, a version, any other; where something is; and for the end
-# of a clause.
-PATH, VERSION, NAME, PLACE, STOP = "<path>", "<version>", "<name>", "<place>", "|"
+# What stands for a name among the words of a question: a path, a version, any other; where something is; what is written
+# like code and is not what the question is about; and for the end of a clause.
+PATH, VERSION, NAME, PLACE, OTHER, STOP = "<path>", "<version>", "<name>", "<place>", "<other>", "|"
 NAMES = frozenset([PATH, VERSION, NAME])
 # How sure it is that a word is a name.
 KNOWN, LIKE_CODE, LIKE_NAME, CAPITAL = 4, 3, 2, 1
@@ -101,6 +101,8 @@ def read(question: str, common: Collection[str], known: Collection[str] = ()) ->
         elif sure and (sure == least or is_version(text)):
             names.append(text)
             words.append(VERSION if is_version(text) else PATH if _PATH.search(text) else NAME)
+        elif sure >= LIKE_CODE:
+            words.append(OTHER)
         else:
             words += re.findall(r"[a-z0-9'+#&-]+", text.lower())
         if token.rstrip(_QUOTES + ")").endswith((".", "?", "!", ";", ":", ",")) and index + 1 < len(tokens):

@@ -1,7 +1,7 @@
 """The subject of a question whose kind is known by its words: a name, two of them, revisions, or what to add.
 
-Belongs here: what of a question is its subject. Does not belong here: which words are names (`question_names`), patterns,
-which say where their subject is (`question_patterns`).
+Belongs here: what of a question is its subject. Does not belong here: which words are names (`question_names`),
+patterns, which say where their subject is (`question_patterns`).
 """
 
 import re
@@ -75,9 +75,8 @@ def subjects(kind: str, question: str, names: Sequence[str], place: str = "") ->
         # "How does X end up in Y?"
         both = [*named, place] if place else named
         return (both[0], both[1]) if len(both) > 1 else None
-    if kind == "placement":
-        if not named and (added := _NEW.search(question)):
-            return (added["noun"] or added["many"]).split()[-1], ""
+    if kind == "placement" and not named and (added := _NEW.search(question)):
+        return (added["noun"] or added["many"]).split()[-1], ""
     return (named[0], "") if named else None
 
 

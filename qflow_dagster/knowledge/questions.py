@@ -4,12 +4,14 @@ Belongs here: trying the patterns. Does not belong here: the patterns (`question
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
 from qflow_dagster.knowledge import learned_wordings
+from qflow_dagster.knowledge.learned_wordings import Exist, Reading
+from qflow_dagster.knowledge.question_names import Names, is_version
 from qflow_dagster.knowledge.question_patterns import (
     ASKS_FOR,
     CONTRACTED,
@@ -25,8 +27,8 @@ from qflow_dagster.safety.storable import storable_text
 
 MAX_LENGTH = 2_000
 MAX_CLAUSES = 20
-# What is less sure is not claimed.
-MIN_PROBABILITY = 0.45
+# What is less likely is not claimed; what is likelier overrules a pattern.
+MIN_PROBABILITY, SURE = 0.5, 0.9
 
 _NOISE = re.compile(
     r"^(?:the |a |an |this |our )*(?:(?:function|method|class|struct|type|interface|protocol|trait|module|"
@@ -86,27 +88,26 @@ class ParsedQuestion(NamedTuple):
     place: str = ""
 
 
-def parse(
-    question: str, repository: str = "", exist: Callable[[Collection[str]], Collection[str]] | None = None
-) -> ParsedQuestion:
+def parse(question: str, repository: str = "", exist: Exist | None = None) -> ParsedQuestion:
     """Return the kind of a question on a repository, and its subject.
 
     A question that matches no pattern is of the kind that labelled wordings make likely, else understood by its main
-    clause, if that matches a pattern, else it is of kind `search`, its subject its words. `exist` returns which of some
-    words name something in the repository.
+    clause, if that matches a pattern, else it is of kind `search`, its subject its words. `exist` looks
+    up which words name something in the repository.
     """
     written = " ".join(storable_text(question).strip().rstrip("?!. ").split())[:MAX_LENGTH]
     normalized = CONTRACTED.sub(lambda match: f"{match[1]} {CONTRACTIONS[match[2].lower()]} ", written)
     name = rf"{re.escape(repository)}(?:'s)?" if repository else r"(?!)"
     place = rf" (?:with)?in (?:the |this |our )?(?:(?:{name} )?{_CODEBASE}|{name})(?= |$)"
     plain = _EITHER.sub(r"\1", re.sub(place, "", normalized, flags=re.IGNORECASE))
+    names, readings = learned_wordings.read(plain, exist, repository)
     understood = _understood(plain)
-    if understood and not _is_common(understood):
+    if understood and not _is_unlikely(understood, names, readings, exist):
         return understood
-    if learned := _learned(plain, exist):
+    if learned := _learned(plain, names, readings[0]):
         return learned
-    if understood:
-        return understood
+    if readings[0].kind == "search" and readings[0].probability > SURE:
+        return ParsedQuestion("search", written)
     for clause in islice(_CLAUSE.finditer(plain), MAX_CLAUSES):
         main = plain[: clause.start()]
         understood = _understood(main)
@@ -122,19 +123,26 @@ def _understood(question: str) -> ParsedQuestion | None:
     return next((found for wording in _wordings(question) if (found := _match(wording))), None)
 
 
-def _is_common(understood: ParsedQuestion) -> bool:
-    """Return whether the subject that a pattern found may be no name, but a word that many questions have."""
-    return understood.kind not in _FREE and understood.subject in learned_wordings.load().common
+def _is_unlikely(
+    understood: ParsedQuestion, names: Names, readings: Sequence[Reading], exist: Exist | None
+) -> bool:
+    """Return whether a pattern has a question that is surely of another kind, or took a usual word for a name."""
+    subject = understood.subject
+    if subject in names.names or understood.kind in ("between", "placement"):
+        probability = dict(readings).get(understood.kind, 0)
+        return readings[0].probability > SURE and probability < 1 - SURE
+    usual = understood.kind not in _FREE and subject in learned_wordings.load().common
+    return usual and exist is not None and not exist([subject])
 
 
-def _learned(
-    question: str, exist: Callable[[Collection[str]], Collection[str]] | None
-) -> ParsedQuestion | None:
+def _learned(question: str, names: Names, reading: Reading) -> ParsedQuestion | None:
     """Return the kind of a question that is likely by its words, None if none is, or it lacks the names it needs."""
-    names, readings = learned_wordings.read(question, exist)
-    kind, probability = readings[0]
+    kind, probability = reading
     if probability < MIN_PROBABILITY or kind == "search":
         return None
+    # "Did X change from 1.0 to 1.1?"
+    if kind in ("history", "active") and sum(map(is_version, names.names)) > 1:
+        kind = "between"
     found = subjects(kind, question, names.names, names.place)
     return ParsedQuestion(kind, *found, learned=True, place=names.place) if found else None
 
