@@ -154,6 +154,18 @@ def _exists(connection: Connection, snapshot: Snapshot, name: str) -> bool:
     )
 
 
+def ending_with(connection: Connection, snapshot: Snapshot, noun: str) -> list[SymbolLocation]:
+    """Return the types of the program whose names end with a word or its singular: CsvRenderer, csv_renderer."""
+    word = re.escape(noun.removesuffix("s"))
+    query = _SYMBOLS.format(
+        condition="s.kind IN ('class', 'struct', 'interface', 'trait', 'type') AND NOT f.test AND NOT f.vendored "
+        "AND (s.name ~ :camel OR s.name ~* :snake)"
+    )
+    patterns = {"camel": f"[a-z0-9]{word[:1].upper()}{word[1:]}s?$", "snake": f"_{word}s?$", "name": noun}
+    rows = connection.execute(text(query), {**snapshot.interval, **patterns})
+    return [SymbolLocation(*row) for row in rows]
+
+
 def imports_of(connection: Connection, snapshot: Snapshot, name: str) -> list[Any]:
     """Return the files that import that name: (path, line, module)."""
     query = text(f"""

@@ -142,8 +142,11 @@ def _sibling_symbols(context: QuestionContext) -> list[SymbolLocation]:
     if context.file():
         return []
     found = lookups.symbols(connection, snapshot, context.subject)
-    if not found:
-        return []
+    if not found or found[0].name.islower():
+        # A kind of thing: "renderer" is what the names of the others end with.
+        named = lookups.ending_with(connection, snapshot, context.subject)
+        if len(named) >= MIN_SIBLINGS or not found:
+            return named
     symbol = found[0]
     inheritance = Inheritance(connection, snapshot)
     bases = [(base.name, base.definitions) for base in inheritance.bases(symbol)]

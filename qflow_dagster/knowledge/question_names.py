@@ -9,8 +9,8 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 MAX_WORDS = 60
-# What stands for a name among the words of a question: a path, a version, any other; where something is; what is written
-# like code and is not what the question is about; and for the end of a clause.
+# What stands for a name among the words of a question: a path, a version, any other; where something is; what is
+# written like code and is not what the question is about; and for the end of a clause.
 PATH, VERSION, NAME, PLACE, OTHER, STOP = "<path>", "<version>", "<name>", "<place>", "<other>", "|"
 NAMES = frozenset([PATH, VERSION, NAME])
 # How sure it is that a word is a name.
@@ -58,6 +58,7 @@ _PATH = re.compile(r"/|\w\.[a-zA-Z]{1,4}$")
 _LIKE_CODE = re.compile(
     r"\w_|^_\w|\w(?:::|#|->|\.)\w|[a-z]\d*[A-Z]|[A-Z]{2,}[a-z]|[A-Z]\w*\d|^[.@$]\w|^--\w|\w/$|/\w+/|^/\w|\.\w+/|/\w*[.-]"
 )
+_ABBREVIATIONS = ("i.e", "e.g", "etc", "w.r.t", "a.k.a", "c.f", "vs")
 _PARAMETERS = re.compile(r"\([^()]*\)$")
 
 
@@ -149,9 +150,14 @@ def _tokens(question: str) -> list[str]:
 
 def _forms(token: str) -> list[str]:
     """Return a token without what is around it; first as a name that ends in `!` or `?`, as Ruby has them."""
-    bare = re.sub(r"['\u2019]s?$", "", token.strip(_AROUND))
-    plain = _PARAMETERS.sub("", token.strip(",;:.?!\u2026" + _QUOTES)).strip(_AROUND + "?!")
-    return [bare, re.sub(r"['\u2019]s?$", "", plain)]
+    inner = _PARAMETERS.sub("", token.strip(",;:?!\u2026" + _QUOTES).rstrip("."))
+    forms = []
+    for form in (token, inner):
+        # A path may begin with a dot.
+        bare = form.rstrip(_AROUND if form is token else _AROUND + "?!").lstrip(_AROUND.replace(".", ""))
+        bare = bare if "/" in bare and re.match(r"\.{1,2}[\w/]", bare) else bare.lstrip(".")
+        forms.append(re.sub(r"['\u2019]s?$", "", bare))
+    return ["", ""] if forms[1].lower() in _ABBREVIATIONS else forms
 
 
 def _is_marked(token: str) -> bool:

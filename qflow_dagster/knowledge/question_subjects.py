@@ -11,23 +11,44 @@ from qflow_dagster.knowledge.question_names import is_version
 
 # Of these the question itself is the subject, of the next there may be a name.
 _QUESTIONS = frozenset(["licence", "running", "testing"])
-_OPTIONAL = frozenset(["next", "requirements", "active", "dead"])
+_OPTIONAL = frozenset(["next", "active"])
 _NO_NAME = frozenset(["configuration"])
 # What stands after the thing to add, and before it.
 _AFTER = (
-    r"(?=[^\w\s-]|\s*$|\s+(?:like|for|to|in|into|at|go|goes|should|would|could|belongs?|lives?|that|which|where|what|here|"
+    r"(?=[^\w\s-]|\s*$|\s+(?:like|for|to|in|into|at|go|goes|should|would|could|belongs?|lives?|that|which|where|what|"
+    r"here|"
     r"next|beside|besides|alongside|and|so|does|do|sits?|has|have|is|be|similar|such|as|with|of|on|under|by)\b)"
 )
 _NEW = re.compile(
     r"\b(?:(?:new|another|additional|second|third|extra|one more|my own|our own|further|custom)|"
-    r"(?:add(?:ing)?|writ(?:e|ing)|wrote|creat(?:e|ing)|contribut(?:e|ing)|introduc(?:e|ing)|stick|put(?:ting)?|plac(?:e|ing)|"
+    r"(?:add(?:ing)?|writ(?:e|ing)|wrote|creat(?:e|ing)|contribut(?:e|ing)|introduc(?:e|ing)|stick|"
+    r"put(?:ting)?|plac(?:e|ing)|"
     r"register(?:ing)?|does|would|should) (?:an?|my|our|the)(?: new| custom| own)?)\s+"
     r"(?P<noun>(?:[\w-]+\s+){0,3}?[\w-]+)"
     + _AFTER
     + r"|\bwhere (?:do|are) (?:the |our |all )?(?P<many>[\w-]+)s (?:live|go|sit|belong|kept|stored)\b",
     re.IGNORECASE,
 )
-_SINCE = re.compile(r"\b(?:since|after|from|newer than|later than|beyond|past|ahead of)\b", re.IGNORECASE)
+_LIKE = re.compile(
+    r"\b(?:like|similar to|such as|akin to|same as|beside|next to|modelled on)\b", re.IGNORECASE
+)
+_SINCE = re.compile(
+    r"\b(?:since|after|from|newer than|later than|beyond|past|ahead of|on top of|compared (?:with|to)|last looked)\b",
+    re.IGNORECASE,
+)
+_LATER = re.compile(r"\b(?:since then|since|afterwards|from then on|onwards?|ever since)\b", re.IGNORECASE)
+# A library that a question is about: "do we still need zlib".
+_LIBRARY = re.compile(
+    r"\b(?:depends? on|depending on|needs?|needing|requires?|requiring|exposed to|pull(?:s|ing)? in|"
+    r"link(?:s|ed)? (?:to|against)|rel(?:y|ies) on|versions? of|ranges? of|constraints? (?:of|on|for)|require for) "
+    r"(?:an? |the |still |some )?[`'\"]?(?P<name>(?!(?:any|at|to|for|this|it|in|be|is|the|which|what|all|our|its|external|"
+    r"other|third|these|those|by|on|and|or|a|node|python|java|ruby|php|go)\b)[\w@][\w@./-]*\w)",
+    re.IGNORECASE,
+)
+_NO_LIBRARY = re.compile(
+    r"\.(?:mod|toml|json|xml|sbt|txt|lock|gemspec|ya?ml|exs)$|"
+    r"^(?:SBOM|NuGet|CVE|OSS|CI|JDK|npm|PyPI|Gemfile|devDependencies)$"
+)
 # What an overview is of, by the words of the question, the first that it has.
 _OVERVIEWS = tuple(
     (re.compile(pattern, re.IGNORECASE), subject)
@@ -44,7 +65,8 @@ _OVERVIEWS = tuple(
         (r"\bcomplex\w*\b.*\bfiles?\b|\bfiles?\b.*\bcomplex\w*\b", "most complex files"),
         (r"\bcomplex\w*\b|\bcomplicated\b", "most complex functions"),
         (
-            r"\b(?:largest|biggest|longest|fattest|top|huge|big|long)\b.*\bfiles?\b|\bfiles?\b.*\b(?:largest|biggest|longest)\b",
+            r"\b(?:largest|biggest|longest|fattest|top|huge|big|long)\b.*\bfiles?\b|"
+            r"\bfiles?\b.*\b(?:largest|biggest|longest)\b",
             "largest files",
         ),
         (r"\b(?:largest|biggest|longest)\b", "longest functions"),
@@ -64,8 +86,14 @@ def subjects(kind: str, question: str, names: Sequence[str], place: str = "") ->
         return question, ""
     if kind in _NO_NAME:
         return "", ""
+    if kind == "dead":
+        return (named[0] if named else place), ""
     if kind in _OPTIONAL:
-        return (named[0] if named and not is_version(named[0]) else ""), ""
+        return next((name for name in [*named, place] if re.search(r"\w[/.]", name)), ""), ""
+    if kind == "requirements":
+        library = _LIBRARY.search(question)
+        others = (name for name in named if not is_version(name) and not _NO_LIBRARY.search(name))
+        return (library["name"] if library else next(others, "")), ""
     if kind == "overview":
         of = named[0] if named else ""
         return next(((subject, of) for words, subject in _OVERVIEWS if words.search(question)), None)
@@ -75,7 +103,7 @@ def subjects(kind: str, question: str, names: Sequence[str], place: str = "") ->
         # "How does X end up in Y?"
         both = [*named, place] if place else named
         return (both[0], both[1]) if len(both) > 1 else None
-    if kind == "placement" and not named and (added := _NEW.search(question)):
+    if kind == "placement" and (added := _NEW.search(question)) and not _LIKE.search(question):
         return (added["noun"] or added["many"]).split()[-1], ""
     return (named[0], "") if named else None
 
@@ -89,13 +117,15 @@ def _revisions(question: str, names: Sequence[str]) -> tuple[str, str] | None:
     if len(revisions) > 1:
         older, newer = sorted(revisions[:2], key=_version_key)
         return f"{older}..{newer}", others[0] if others else ""
-    before = question[: question.find(revisions[0])]
-    since = _SINCE.search(before[-24:])
+    at = question.find(revisions[0])
+    since = _SINCE.search(question[max(0, at - 40) : at]) or _LATER.search(question[at:])
     return (f"{revisions[0]}.." if since else f"..{revisions[0]}"), others[0] if others else ""
 
 
 def _version_key(name: str) -> tuple[list[int], bool, str]:
     """Return a key that sorts versions, a preview before its release; other revisions stay in their order."""
+    if name.startswith("HEAD"):
+        return [10**9], False, ""
     if "." not in name:
         return [], False, ""
     released, *preview = re.split(r"(?<=\d)[-.]?[A-Za-z]", name, maxsplit=1)

@@ -233,7 +233,6 @@ WORDINGS = {
     "rules": [
         "what problems does src/a.py have?",
         "are there issues in src/a.py?",
-        "what should be fixed in src/a.py?",
     ],
     "overview": [
         "how big is the project?",
@@ -339,7 +338,7 @@ def test_short_and_careless_wordings(kind: str) -> None:
 
 # Written by authors who had seen neither the patterns nor the wordings that the model learned from: how many of a kind
 # are read rightly at least, wrongly at most; and how many of those that facts do not answer are taken for a kind.
-UNSEEN = {"unseen_first": (190, 6, 4), "unseen_second": (255, 10, 6)}
+UNSEEN = {"unseen_first": (190, 7, 4), "unseen_second": (256, 12, 4)}
 
 
 @pytest.mark.parametrize("name", UNSEEN)
