@@ -21,11 +21,13 @@ from qflow_dagster.knowledge import (
     history_answers,
     homonyms,
     inheritance_answers,
+    learned_wordings,
     lookups,
     names,
     orientation_answers,
     partial_answers,
     project_answers,
+    question_names,
     raise_answers,
     relation_answers,
     revision_answers,
@@ -89,19 +91,22 @@ def _placed(connection: Connection, snapshot: Snapshot, understood: ParsedQuesti
     return understood
 
 
-def _not_understood(
-    context: QuestionContext,
-    understood: ParsedQuestion,
-    exist: Exist,
-) -> Answer:
+def _not_understood(context: QuestionContext, understood: ParsedQuestion, exist: Exist) -> Answer:
     """Answer the part of a question that facts answer, else by search results; say if what it names does not exist."""
     question = understood.subject
-    forms = nearest_forms(question, exist)
-    if part := partial_answers.answer(context, question, KINDS):
+    found, readings = learned_wordings.read(question, exist, context.snapshot.repository)
+    forms = nearest_forms(found.names, readings)
+    if part := partial_answers.answer(context, question, KINDS, readings):
         kind, clause, sentences, evidence = part
         sentence = f"of the question, only this is answered: {clause}. {'. '.join(sentences)}"
         return _limited(Answer(understood._replace(kind=kind, clause=clause), sentence, evidence), context)
     reason = "the question is of no kind that is understood"
+    absent = [name for name in found.names if question_names.is_like_code(name) and not exist([name])]
+    if absent and absent == found.names and not any(code_answers.has_word(context, name) for name in absent):
+        near = lookups.near_names(context.connection, context.snapshot, absent[0])
+        hint = f"; near it: {listed(near)}" if near else ""
+        sentence = f"nothing in {context.snapshot.repository} has the name {listed(absent)}{hint}"
+        return Answer(understood._replace(kind=NOT_KNOWN), sentence, [], forms)
     try:
         sentence, evidence = _search(context)
     except UnansweredError as error:

@@ -63,6 +63,12 @@ def lines_of_code(context: QuestionContext) -> list[git_facts.Line]:
     return _in_code(context, rows)
 
 
+def has_word(context: QuestionContext, name: str) -> bool:
+    """Return whether any line of the repository has the last part of a name as a word."""
+    short = context._replace(subject=name).short_name
+    return bool(git_facts.lines_with(context.objects(), context.snapshot.commit_oid, short))
+
+
 def say_cut(context: QuestionContext, rows: Sequence[git_facts.Line]) -> None:
     """Say that more lines have a word than are read."""
     if len(rows) >= git_facts.MAX_LINES:

@@ -12,11 +12,14 @@ from typing import NamedTuple
 from qflow_dagster.knowledge import homonyms, lookups
 from qflow_dagster.knowledge.declarations import TYPES, bases_of
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError
+from qflow_dagster.knowledge.learned_wordings import Reading
 from qflow_dagster.knowledge.lookups import SymbolLocation
 
 MAX_NAMES = 4
 # A word that is written like others is a name only if it has no more meanings.
 MAX_HOMONYMS = 3
+# How likely the question may be of another kind.
+MAX_OTHER = 0.2
 # Of each part.
 MAX_EVIDENCE = 20
 _KINDS = r"(?:class|function|method|decorator|fixture|exception|protocol|struct|interface)"
@@ -198,15 +201,22 @@ def answer(
     context: QuestionContext,
     question: str,
     kinds: dict[str, Callable[[QuestionContext], tuple[str, list[Evidence]]]],
+    readings: Sequence[Reading],
 ) -> tuple[str, str, list[str], list[Evidence]] | None:
-    """Return the kind, what is answered, sentences and evidence of what facts say; None if they say nothing."""
+    """Return the kind, what is answered, sentences and evidence of what facts say; None if they say nothing.
+
+    A part is left out if the question is rather of another kind.
+    """
+    probabilities = dict(readings)
+    likely, probability = next(reading for reading in readings if reading.kind != "search")
     names = mentioned(context, question)
     asked: list[str] = []
     sentences: list[str] = []
     evidence: list[Evidence] = []
     first = ""
     for part in PARTS:
-        if not part.words.search(question):
+        other = likely != part.kind and probability > max(MAX_OTHER, probabilities.get(part.kind, 0))
+        if other or not part.words.search(question):
             continue
         fitting = [
             each

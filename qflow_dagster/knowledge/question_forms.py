@@ -5,9 +5,9 @@ Belongs here: a form of each kind, as people would write it. Does not belong her
 """
 
 import re
+from collections.abc import Sequence
 
-from qflow_dagster.knowledge import learned_wordings
-from qflow_dagster.knowledge.learned_wordings import Exist
+from qflow_dagster.knowledge.learned_wordings import Reading
 from qflow_dagster.knowledge.questions import ParsedQuestion
 
 # A form of each kind, as people would write it.
@@ -50,12 +50,11 @@ FORMS = {
 }
 
 
-def nearest_forms(question: str, exist: Exist | None = None) -> list[str]:
-    """Return forms of questions that work, of the kinds that the question may be of, with its names."""
-    names, readings = learned_wordings.read(question, exist)
-    forms = [form for reading in readings[:8] if (form := FORMS.get(reading.kind))]
-    first, *others = [*names.names, "X", "Y"] if names.names else ["X", "Y"]
-    filled = {"X": first, "Y": others[0], "FILE": first if names.names else "FILE"}
+def nearest_forms(names: Sequence[str], readings: Sequence[Reading]) -> list[str]:
+    """Return forms of questions that work, of the kinds that a question may be of, with its names."""
+    forms = [form for reading in readings[: len(FORMS)] if (form := FORMS.get(reading.kind))]
+    first, second = [*names, "Y"][:2] if names else ("X", "Y")
+    filled = {"X": first, "Y": second, "FILE": first if names else "FILE"}
     return [re.sub(r"\b(?:X|Y|FILE)\b", lambda match: filled[match[0]], form) for form in forms[:4]]
 
 

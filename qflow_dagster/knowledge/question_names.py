@@ -142,6 +142,11 @@ def is_version(word: str) -> bool:
     return bool(_VERSION.match(word))
 
 
+def is_like_code(name: str) -> bool:
+    """Return whether a name is written as only code is: with underscores, scopes, inner capitals."""
+    return bool(_LIKE_CODE.search(name)) and not is_version(name)
+
+
 def _tokens(question: str) -> list[str]:
     for pattern, words in _REWRITTEN:
         question = pattern.sub(words, question)

@@ -41,8 +41,8 @@ _LATER = re.compile(r"\b(?:since then|since|afterwards|from then on|onwards?|eve
 _LIBRARY = re.compile(
     r"\b(?:depends? on|depending on|needs?|needing|requires?|requiring|exposed to|pull(?:s|ing)? in|"
     r"link(?:s|ed)? (?:to|against)|rel(?:y|ies) on|versions? of|ranges? of|constraints? (?:of|on|for)|require for) "
-    r"(?:an? |the |still |some )?[`'\"]?(?P<name>(?!(?:any|at|to|for|this|it|in|be|is|the|which|what|all|our|its|external|"
-    r"other|third|these|those|by|on|and|or|a|node|python|java|ruby|php|go)\b)[\w@][\w@./-]*\w)",
+    r"(?:an? |the |still |some )?[`'\"]?(?P<name>(?!(?:any|at|to|for|this|it|in|be|is|the|which|what|all|our|its|"
+    r"external|other|third|these|those|by|on|and|or|a|node|python|java|ruby|php|go)\b)[\w@][\w@./-]*\w)",
     re.IGNORECASE,
 )
 _NO_LIBRARY = re.compile(
@@ -103,8 +103,12 @@ def subjects(kind: str, question: str, names: Sequence[str], place: str = "") ->
         # "How does X end up in Y?"
         both = [*named, place] if place else named
         return (both[0], both[1]) if len(both) > 1 else None
-    if kind == "placement" and (added := _NEW.search(question)) and not _LIKE.search(question):
-        return (added["noun"] or added["many"]).split()[-1], ""
+    if kind == "placement":
+        like = _LIKE.search(question)
+        if alike := next((name for name in named if like and name in question[like.end() :]), ""):
+            return alike, ""
+        if added := _NEW.search(question):
+            return (added["noun"] or added["many"]).split()[-1], ""
     return (named[0], "") if named else None
 
 

@@ -156,7 +156,7 @@ QUESTIONS = [
     ("where is numpy.linalg.warm defined?", "not known", ["numpy.linalg.warm"], []),
     ("where is shop.oven.warm defined?", "defined", ["shop/oven.py"], [("shop/oven.py", 1)]),
     ("Please tell me where Loaf is defined", "defined", ["shop/bread.py"], [("shop/bread.py", 8)]),
-    ("where is Loaf defined so that it sings?", "defined", ["only 'where is Loaf defined' is answered"], []),
+    ("where is Loaf defined so that it sings?", "defined", ["read as 'where is Loaf defined'"], []),
     (
         "when was shop/oven.py created?",
         "introduced",
