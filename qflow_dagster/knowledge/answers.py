@@ -43,7 +43,7 @@ from qflow_dagster.knowledge.evidence import (
     listed,
 )
 from qflow_dagster.knowledge.mentions import fields_of
-from qflow_dagster.knowledge.questions import nearest_forms, parse
+from qflow_dagster.knowledge.questions import ParsedQuestion, nearest_forms, parse
 from qflow_dagster.metrics import queries as metrics
 
 # A call that could be of more definitions than this is shown without them.
@@ -57,8 +57,8 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
     """
     exist = partial(lookups.existing, connection, snapshot)
     understood = parse(question, snapshot.repository, exist)
-    context = QuestionContext(connection, snapshot, understood.subject, [], understood.other)
     if understood.kind == "search":
+        context = QuestionContext(connection, snapshot, understood.subject, [])
         if part := partial_answers.answer(context, understood.subject, KINDS):
             kind, clause, sentences, evidence = part
             sentence = f"of the question, only this is answered: {clause}. {'. '.join(sentences)}"
@@ -73,6 +73,12 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
                 understood._replace(kind=NOT_KNOWN), f"{reason}, and {error}", [], nearest_forms(question)
             )
         return Answer(understood, f"{reason}. Search results, {sentence}", evidence, nearest_forms(question))
+    return of(connection, snapshot, understood)
+
+
+def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -> Answer:
+    """Answer a question of a kind that is understood, or say that the answer is not known and why."""
+    context = QuestionContext(connection, snapshot, understood.subject, [], understood.other)
     try:
         context = names.exactly(context)
         sentence, evidence = homonyms.answer(context, understood.kind, KINDS[understood.kind])

@@ -110,8 +110,28 @@ class QuestionContext(NamedTuple):
             return None
         paths = lookups.files(self.connection, self.snapshot, self.subject)
         if paths and not re.search(r"[/.]", self.subject):
+            if lookups.folder(self.connection, self.snapshot, self.subject) == self.subject:
+                # That a file of another extension has the name says less.
+                return None
             return None if lookups.symbols(self.connection, self.snapshot, self.subject) else paths[0]
         return paths[0] if paths else None
+
+    def folder(self) -> str | None:
+        """Return the folder that the subject names, None if it is a file or a symbol."""
+        name = self.subject.strip("/").removeprefix("./")
+        if self.meant or not name or self.file():
+            return None
+        found = lookups.folders(self.connection, self.snapshot, name)
+        if not found or ("/" not in name and self._is_symbol(name)):
+            return None
+        if found[0] != name and found[1:]:
+            self.limit(f"this is of {found[0]}; other folders have that name, too: {listed(found[1:])}")
+        return found[0]
+
+    def _is_symbol(self, name: str) -> bool:
+        """Return whether a symbol has a name as it is written."""
+        symbols = lookups.symbols(self.connection, self.snapshot, name)
+        return any(lookups.short_name(symbol.name) == lookups.short_name(name) for symbol in symbols)
 
     def path(self) -> str:
         """Return the file the subject means: by its path, else where the symbol of that name is defined."""

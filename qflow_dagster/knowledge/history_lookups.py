@@ -57,6 +57,20 @@ def changes(connection: Connection, snapshot: Snapshot, path: str, *, oldest: bo
     return list(connection.execute(query, {"id": snapshot.repository_id, "path": path}))
 
 
+def renames(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
+    """Return the commits that renamed a file, newest first, under its former names too.
+
+    Columns: oid, subject, author_name, path (the new one), previous_path.
+    """
+    query = text(f"""
+        {_NAMES}
+        SELECT c.oid, c.subject, c.author_name, x.path, x.previous_path
+        FROM changes x JOIN commits c ON c.id = x.commit_id WHERE c.reachable AND x.kind = 'renamed'
+        ORDER BY c.id DESC LIMIT 20
+    """)
+    return list(connection.execute(query, {"id": snapshot.repository_id, "path": path}))
+
+
 def removals(connection: Connection, snapshot: Snapshot, name: str) -> list[Any]:
     """Return commits that deleted or renamed a file of that path, name or stem, newest first.
 

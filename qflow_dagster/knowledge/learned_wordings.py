@@ -101,9 +101,7 @@ def load() -> Model:
     return Model(kinds.split(), frozenset(common.split()), dict(row.rsplit("\t", 1) for row in rows))
 
 
-def model_of(
-    kinds: Sequence[str], common: Collection[str], weights: Mapping[str, Iterable[float]]
-) -> Model:
+def model_of(kinds: Sequence[str], common: Collection[str], weights: Mapping[str, Iterable[float]]) -> Model:
     """Return a model by the weight of each feature for each kind; the feature "" has the biases."""
     rows = {feature: "".join(map(_character, row)) for feature, row in weights.items()}
     return Model(list(kinds), frozenset(common), rows)

@@ -129,14 +129,18 @@ def existing(connection: Connection, snapshot: Snapshot, words: Collection[str])
         SELECT DISTINCT s.name FROM symbols s JOIN files f ON f.blob_id = s.blob_id
         WHERE {IN_SNAPSHOT} AND s.seq > 0 AND s.name = ANY(:shorts)
     """)
-    names = set(connection.scalars(query, {**snapshot.interval, "shorts": sorted(set(shorts.values()) - {""})}))
+    names = set(
+        connection.scalars(query, {**snapshot.interval, "shorts": sorted(set(shorts.values()) - {""})})
+    )
     found = {word for word, short in shorts.items() if short in names}
     query = text(f"""
         SELECT w.word FROM unnest(CAST(:words AS text[])) w(word)
         WHERE EXISTS (SELECT FROM files f WHERE {IN_SNAPSHOT} AND strpos('/' || f.path || '/', '/' || w.word || '/') > 0)
     """)
     paths = {word.strip("/").removeprefix("./"): word for word in set(words) - found}
-    return found | {paths[path] for path in connection.scalars(query, {**snapshot.interval, "words": sorted(paths)})}
+    return found | {
+        paths[path] for path in connection.scalars(query, {**snapshot.interval, "words": sorted(paths)})
+    }
 
 
 def _exists(connection: Connection, snapshot: Snapshot, name: str) -> bool:
@@ -200,13 +204,22 @@ def within(
 
 def folder(connection: Connection, snapshot: Snapshot, name: str) -> str | None:
     """Return the folder of that path, or whose path ends with it, nearest to the top, own code first."""
+    return next(iter(folders(connection, snapshot, name)), None)
+
+
+def folders(connection: Connection, snapshot: Snapshot, name: str) -> list[str]:
+    """Return the folders of that path, or whose path ends with it, nearest to the top, own code first."""
     query = text(f"""
-        SELECT left('/' || f.path, strpos('/' || f.path, '/' || :name || '/') + length(:name)) FROM files f
-        WHERE {IN_SNAPSHOT} AND strpos('/' || f.path, '/' || :name || '/') > 0
-        ORDER BY f.vendored, f.test, strpos('/' || f.path, '/' || :name || '/'), f.path LIMIT 1
+        SELECT folder FROM (
+            SELECT DISTINCT ON (1)
+                   left('/' || f.path, strpos('/' || f.path, '/' || :name || '/') + length(:name)) AS folder,
+                   strpos('/' || f.path, '/' || :name || '/') AS place, f.vendored, f.test
+            FROM files f WHERE {IN_SNAPSHOT} AND strpos('/' || f.path, '/' || :name || '/') > 0
+            ORDER BY 1, f.vendored, f.test) named
+        ORDER BY vendored, test, place, folder LIMIT {MAX_ROWS}
     """)
-    path = connection.scalar(query, {**snapshot.interval, "name": name.strip("/").removeprefix("./")})
-    return path.removeprefix("/") if path else None
+    parameters = {**snapshot.interval, "name": name.strip("/").removeprefix("./")}
+    return [path.removeprefix("/") for path in connection.scalars(query, parameters)]
 
 
 def below(connection: Connection, snapshot: Snapshot, folder: str) -> list[str]:

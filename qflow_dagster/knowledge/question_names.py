@@ -119,7 +119,9 @@ def _forms(token: str) -> list[str]:
 def _is_marked(token: str) -> bool:
     """Return whether a token is in quotes, or has parentheses behind it."""
     bare = token.strip(",;:.?!")
-    return (len(bare) > 2 and bare[0] in _QUOTES and bare[-1] in _QUOTES) or bool(re.search(r"\w\(.*\)$", bare))
+    return (len(bare) > 2 and bare[0] in _QUOTES and bare[-1] in _QUOTES) or bool(
+        re.search(r"\w\(.*\)$", bare)
+    )
 
 
 def _certainty(

@@ -27,13 +27,19 @@ _OVERVIEWS = tuple(
     for pattern, subject in (
         (r"\blanguages?\b|\bwritten in\b|\bpercent\w* of\b", "languages"),
         (r"\bhot ?spots?\b", "hotspots"),
-        (r"\b(?:authors?|contributors?|committers?|maintainers?|people|developers?|who|wrote|devs?)\b", "authors"),
+        (
+            r"\b(?:authors?|contributors?|committers?|maintainers?|people|developers?|who|wrote|devs?)\b",
+            "authors",
+        ),
         (r"\bimported\b|\bimports\b", "most imported files"),
         (r"\bcommits?\b(?!.*\bfiles?\b)", "commits"),
         (r"\b(?:churn\w*|(?:chang|edit|modif|touch)\w+)\b", "most changed files"),
         (r"\bcomplex\w*\b.*\bfiles?\b|\bfiles?\b.*\bcomplex\w*\b", "most complex files"),
         (r"\bcomplex\w*\b|\bcomplicated\b", "most complex functions"),
-        (r"\b(?:largest|biggest|longest|fattest|top|huge|big|long)\b.*\bfiles?\b|\bfiles?\b.*\b(?:largest|biggest|longest)\b", "largest files"),
+        (
+            r"\b(?:largest|biggest|longest|fattest|top|huge|big|long)\b.*\bfiles?\b|\bfiles?\b.*\b(?:largest|biggest|longest)\b",
+            "largest files",
+        ),
         (r"\b(?:largest|biggest|longest)\b", "longest functions"),
         (r"\b(?:functions?|methods?|class(?:es)?|symbols?|types)\b", "functions"),
         (r"\b(?:files?|lines?|loc|k?sloc|big|large|size|long)\b", "files"),

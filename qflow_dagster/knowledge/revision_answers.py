@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from datetime import timedelta
 
-from qflow_dagster.knowledge import git_facts, history_lookups, lookups
+from qflow_dagster.knowledge import git_facts, history_lookups, lookups, revisions
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -74,45 +74,98 @@ def _removed_name(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 def between(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Summarize what changed between two revisions: commits, people, files with most changed lines; code first."""
-    first, _, last = context.subject.partition("..")
     objects = context.objects()
     say_boundary(context)
-    if not first:
-        # What is new in a release: since the release before it.
-        before = git_facts.tag_before(objects, last)
-        if before is None:
-            raise UnansweredError(f"the repository has no release {last!r} with a release before it")
-        first = before
-    oids = [
-        git_facts.resolve(objects, revision) if revision else context.snapshot.commit_oid
-        for revision in (first, last)
-    ]
-    for revision, oid in zip((first, last), oids, strict=True):
-        if oid is None:
-            near = git_facts.tags_like(objects, revision)
-            raise UnansweredError(
-                f"the repository has no revision {revision!r}"
-                + (f"; near it: {listed(near)}" if near else "")
-            )
-    changes = git_facts.changes_between(objects, str(oids[0]), str(oids[1]), context.other)
+    names, oids = _revisions(context)
+    first, last = (name or "this commit" for name in names)
+    where, paths = _asked_paths(context) if context.other else ("", [])
+    changes = revisions.changes_between(objects, *oids, paths)
+    if not changes.commits and any(revisions.has_path(objects, oid, path) for oid in oids for path in paths):
+        said = f"between {first} and {last}, no commit changed {where}"
+        return said, [Evidence(oids[1], paths[0], None, said)]
     if not changes.commits:
-        raise UnansweredError(f"{last or 'the snapshot'} has no commit that {first} does not have")
+        there = (
+            f"neither {first} nor {last} has {where}" if where else f"{last} has no commit that {first} lacks"
+        )
+        raise UnansweredError(there)
     code = lookups.code_paths(context.connection, context.snapshot, [file.path for file in changes.files])
     files = sorted(changes.files, key=lambda file: (file.path not in code, -file.added - file.deleted))
     people = Counter(row.author for row in changes.commits)
+    commits = [f"{row.date} {row.author}: {row.subject} ({row.oid[:10]})" for row in changes.commits]
     sentence = (
-        f"between {first} and {last or 'this commit'}"
-        + (f", in {context.other}" if context.other else "")
-        + f": {count(len(changes.commits), 'commit')} by "
+        f"between {first} and {last}"
+        + (f", in {where}" if where else "")
+        + f": {count(len(commits), 'commit')} by "
         + listed([f"{name} ({number})" for name, number in people.most_common()])
         + f"; {count(len(files), 'file')} changed: "
         + listed([f"{file.path} (+{file.added} -{file.deleted})" for file in files])
+        + ("; the newest commits: " if len(commits) > MAX_ROWS else "; commits: ")
+        + listed(commits)
+        + (", not named" if len(commits) > MAX_ROWS else "")
     )
-    evidence = [
-        Evidence(row.oid, None, None, f"{row.date} {row.author}: {row.subject}")
+    path = paths[0] if paths else None
+    return sentence, [
+        Evidence(row.oid, path, None, f"{row.date} {row.author}: {row.subject}")
         for row in changes.commits[:MAX_ROWS]
     ]
-    return sentence, evidence
+
+
+def _revisions(context: QuestionContext) -> tuple[list[str], list[str]]:
+    """Return the names and the commits of the older and the newer revision; the newer name is empty for the snapshot's.
+
+    Raises:
+        UnansweredError: One is none, or may be several.
+    """
+    objects = context.objects()
+    first, _, last = context.subject.partition("..")
+    names = [_revision(context, name) if name else "" for name in (first, last)]
+    if not first:
+        # What is new in a release: since the release before it.
+        before = revisions.tag_before(objects, names[1])
+        if before is None:
+            raise UnansweredError(f"the repository has no release {last!r} with a release before it")
+        names[0] = before
+    oids = [
+        git_facts.resolve(objects, name) or name if name else context.snapshot.commit_oid for name in names
+    ]
+    if oids[0] != oids[1] and revisions.is_before(objects, oids[1], oids[0]):
+        # The newer one was named first.
+        return names[::-1], oids[::-1]
+    return names, oids
+
+
+def _revision(context: QuestionContext, name: str) -> str:
+    """Return the revision that a name means.
+
+    Raises:
+        UnansweredError: It means none, or several.
+    """
+    found = revisions.named(context.objects(), name)
+    if len(found) > 1:
+        raise UnansweredError(f"{name!r} may be each of the tags {listed(found)}")
+    if not found:
+        near = revisions.like(context.objects(), name)
+        raise UnansweredError(
+            f"the repository has no revision {name!r}" + (f"; near it: {listed(near)}" if near else "")
+        )
+    return found[0]
+
+
+def _asked_paths(context: QuestionContext) -> tuple[str, list[str]]:
+    """Return the file or folder that is asked about, as text, and its paths: also what a file was called before."""
+    asked = context._replace(subject=context.other)
+    if folder := asked.folder():
+        return folder, [folder]
+    if (path := asked.file()) is None:
+        symbols = lookups.symbols(context.connection, context.snapshot, context.other)
+        if not symbols:
+            # It may be gone.
+            return context.other, [context.other.strip("/")]
+        path = symbols[0].path
+        if posixpath.splitext(posixpath.basename(path))[0] != symbols[0].name:
+            context.limit(f"this is of all of {path}, where {symbols[0].name} is defined")
+    renamed = history_lookups.renames(context.connection, context.snapshot, path)
+    return path, list(dict.fromkeys([path, *(row.previous_path for row in renamed)]))
 
 
 def active(context: QuestionContext) -> tuple[str, list[Evidence]]:
