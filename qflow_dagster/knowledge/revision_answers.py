@@ -79,7 +79,7 @@ def between(context: QuestionContext) -> tuple[str, list[Evidence]]:
     names, oids = _revisions(context)
     first, last = (name or "this commit" for name in names)
     where, paths = _asked_paths(context) if context.other else ("", [])
-    changes = revisions.changes_between(objects, *oids, paths)
+    changes = revisions.changes_between(objects, oids[0], oids[1], paths)
     if not changes.commits and any(revisions.has_path(objects, oid, path) for oid in oids for path in paths):
         said = f"between {first} and {last}, no commit changed {where}"
         return said, [Evidence(oids[1], paths[0], None, said)]
