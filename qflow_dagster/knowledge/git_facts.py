@@ -137,7 +137,7 @@ def moved_from(objects: Path, change: LineChange, name: str) -> tuple[str, str, 
         [
             line
             for line in _grep(objects, oid, "-w", "-F", "-e", name)
-            if line.path.endswith(extension) and _is_declaration(line.text, name)
+            if line.path.endswith(extension) and is_declaration(line.text, name)
         ]
         for oid in (parent, change.commit.oid)
     )
@@ -150,7 +150,7 @@ def moved_from(objects: Path, change: LineChange, name: str) -> tuple[str, str, 
     return None
 
 
-def _is_declaration(line: str, name: str) -> bool:
+def is_declaration(line: str, name: str) -> bool:
     """Return whether a line of code looks like one that declares a name."""
     word = re.escape(name)
     if line.startswith(
@@ -217,8 +217,8 @@ def resolve(objects: Path, revision: str) -> str | None:
     return printed.decode().strip()
 
 
-def last_with(objects: Path, commit: str, name: str) -> LineCommit | None:
-    """Return the newest commit that changed how often a name occurs outside of documents; None if there is none."""
+def commits_with(objects: Path, commit: str, name: str) -> list[LineCommit]:
+    """Return the newest commits that changed how often a name occurs outside of documents, newest first, at most 5."""
     with history_of(objects) as history:
         arguments = (
             "log",
@@ -230,12 +230,13 @@ def last_with(objects: Path, commit: str, name: str) -> LineCommit | None:
             commit,
         )
         printed = history.run(*arguments, timeout=TIMEOUT, configuration=mailmap(commit))
+    found = []
     for record in printed.decode("utf-8", "replace").split("\x01")[1:]:
         head, _, paths = record.partition("\n")
         # Changelogs name what is gone.
         if any(not path.lower().endswith(_DOCUMENTS) for path in paths.split("\n") if path):
-            return next(iter(commits_in(f"\x01{head}".encode())), None)
-    return None
+            found += commits_in(f"\x01{head}".encode())
+    return found
 
 
 def additions(objects: Path, commit: str, path: str, names: Sequence[str]) -> list[tuple[str, LineCommit]]:
@@ -277,6 +278,8 @@ def additions(objects: Path, commit: str, path: str, names: Sequence[str]) -> li
 
 def author_dates(objects: Path, oids: Sequence[str]) -> dict[str, str]:
     """Return the date of each commit as its author saw it (YYYY-MM-DD); the database has times in UTC."""
+    if not oids:
+        return {}
     stdin = "".join(f"{oid}\n" for oid in oids).encode()
     command = ("log", "--no-walk=unsorted", "--stdin", "--format=%H %ad", "--date=format:%Y-%m-%d")
     with history_of(objects) as history:

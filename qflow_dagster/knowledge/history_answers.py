@@ -11,7 +11,7 @@ from typing import Any
 import re2
 
 from qflow_dagster.ingestion.git import GitError
-from qflow_dagster.knowledge import git_facts, history_lookups
+from qflow_dagster.knowledge import git_facts, history_lookups, renames
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, listed
 from qflow_dagster.knowledge.git_facts import LineChange, LineCommit
 from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
@@ -109,8 +109,10 @@ def changed(context: QuestionContext) -> tuple[str, list[Evidence]]:
         f"{path} was last changed on {last.date} by {last.author}: {last.subject} "
         f"({last.oid[:10]}); the first of its commits is of {first.date} by {first.author}"
     )
-    return sentence, [
-        Evidence(row.oid, then, None, f"{row.date} {row.author}: {row.subject}") for row, then in rows
+    said, evidence = renames.of_file(context, path)
+    return sentence + said, [
+        *(Evidence(row.oid, then, None, f"{row.date} {row.author}: {row.subject}") for row, then in rows),
+        *evidence,
     ]
 
 
@@ -130,7 +132,7 @@ def introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """When, by whom and why a file or symbol was added, and in which release first."""
     if symbol := context.symbol():
         said, evidence = _introduced_lines(context, symbol)
-        name, oid = f"{symbol.name} ({symbol.path}:{symbol.line})", evidence[0].commit
+        name, oid, renamed = f"{symbol.name} ({symbol.path}:{symbol.line})", evidence[0].commit, ""
     else:
         path = context.path()
         oldest = history_lookups.changes(context.connection, context.snapshot, path, oldest=True)
@@ -138,13 +140,14 @@ def introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
         name, oid = path, first.oid
         said = f"on {first.date} by {first.author}: {first.subject} ({oid[:10]})"
         said += f", as {then}" if then != path else ""
-        evidence = [Evidence(oid, then, None, first.subject)]
+        renamed, others = renames.of_file(context, path)
+        evidence = [Evidence(oid, then, None, first.subject), *others]
     if oid in git_facts.boundary(context.objects()):
         raise UnansweredError(
             f"the clone is shallow: its history begins with {oid[:10]}, which has {name} already"
         )
     said += release_of(context, oid, "first released in", "in no release yet")
-    return f"{name} was introduced {said}", evidence
+    return f"{name} was introduced {said}{renamed}", evidence
 
 
 def _introduced_lines(context: QuestionContext, symbol: SymbolLocation) -> tuple[str, list[Evidence]]:
@@ -180,7 +183,9 @@ def _introduced_lines(context: QuestionContext, symbol: SymbolLocation) -> tuple
         evidence += _evidence(move.path, [move.commit])
     oldest = changes[-1].commit
     if oldest.oid != row.oid:
-        said += f"; its lines are from {oldest.date} by {oldest.author}, under another name: {oldest.subject}"
+        before = renames.name_before(context.objects(), row.oid, short)
+        name = f"the name {before}" if before else "another name"
+        said += f"; its lines are from {oldest.date} by {oldest.author}, under {name}: {oldest.subject}"
         evidence += _evidence(changes[-1].path, [oldest])
     return said, evidence
 

@@ -74,7 +74,8 @@ def renames(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
 def removals(connection: Connection, snapshot: Snapshot, name: str) -> list[Any]:
     """Return commits that deleted or renamed a file of that path, name or stem, newest first.
 
-    Columns: oid, subject, author_name, authored_at, kind, path (the old one), new_path (of a rename).
+    Columns: id (of the commit), oid, subject, author_name, authored_at, kind, path (the old one), new_path (of a
+    rename).
     """
     query = text("""
         SELECT * FROM (
@@ -85,7 +86,7 @@ def removals(connection: Connection, snapshot: Snapshot, name: str) -> list[Any]
             WHERE x.repository_id = :id AND c.reachable AND x.kind IN ('deleted', 'renamed')) gone
         WHERE path = :name OR right(path, length(:name) + 1) = '/' || :name
            OR regexp_replace(path, '^.*/|\\.[^./]*$', '', 'g') = :name
-        ORDER BY path <> :name, kind, id DESC LIMIT 10
+        ORDER BY path <> :name, path <> :name AND kind <> 'deleted', id DESC LIMIT 10
     """)
     return list(connection.execute(query, {"id": snapshot.repository_id, "name": name.removeprefix("./")}))
 

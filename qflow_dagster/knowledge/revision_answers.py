@@ -7,9 +7,10 @@ Belongs here: one function per kind of question. Does not belong here: the histo
 import posixpath
 import re
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 
-from qflow_dagster.knowledge import git_facts, history_lookups, lookups, revisions
+from qflow_dagster.knowledge import git_facts, history_lookups, lookups, renames, revisions
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -18,6 +19,7 @@ from qflow_dagster.knowledge.evidence import (
     count,
     listed,
 )
+from qflow_dagster.knowledge.git_facts import LineCommit
 from qflow_dagster.knowledge.history_answers import file_commits, release_of, say_boundary
 
 # Who committed in this time works on the repository now.
@@ -30,7 +32,11 @@ def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
     subject = context.subject
     say_boundary(context)
     if path := context.file():
-        return f"{path} was not removed: it exists at this commit", [context.at(path, 1, path)]
+        said, evidence = renames.of_file(context, path)
+        return f"{path} was not removed: it exists at this commit{said}", [
+            context.at(path, 1, path),
+            *evidence,
+        ]
     symbols = lookups.symbols(context.connection, context.snapshot, subject)
     if symbols:
         places = [f"{symbol.path}:{symbol.line}" for symbol in symbols]
@@ -43,8 +49,13 @@ def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
         last, path = commits[0]
         verb = "was removed" if rows[0].kind == "deleted" else f"was renamed to {rows[0].new_path}"
         sentence = f"{path} {verb} on {last.date} by {last.author}: {last.subject} ({last.oid[:10]})"
-        return sentence + release_of(context, last.oid, *_RELEASED), [
-            Evidence(row.oid, then, None, f"{row.date} {row.author}: {row.subject}") for row, then in commits
+        became, later = renames.since(context, rows[0].new_path, rows[0].id) if rows[0].new_path else ("", [])
+        return sentence + release_of(context, last.oid, *_RELEASED) + became, [
+            *(
+                Evidence(row.oid, then, None, f"{row.date} {row.author}: {row.subject}")
+                for row, then in commits
+            ),
+            *later,
         ]
     if "/" in subject or re.search(r"\.\w{1,4}$", subject):
         raise UnansweredError(f"no commit of the ingested history removed a file {subject!r}")
@@ -54,22 +65,44 @@ def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
 def _removed_name(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Find the last commit after which no code has a name that nothing defines."""
     name = context.subject.rpartition(".")[2]
-    row = git_facts.last_with(context.objects(), context.snapshot.commit_oid, name)
-    if row is None:
+    commits = git_facts.commits_with(context.objects(), context.snapshot.commit_oid, name)
+    if not commits:
         raise UnansweredError(f"no commit of the history added or removed the name {name!r}")
     rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, name)
     code = lookups.code_paths(context.connection, context.snapshot, [line.path for line in rows])
     lines = [line for line in rows if line.path in code]
-    if lines:
+    renaming = _renaming(context, commits, name)
+    if lines and not renaming:
         raise UnansweredError(
             f"nothing defines {name!r}, but code still has the name: {lines[0].path}:{lines[0].line}"
         )
-    sentence = (
-        f"the last code with {name} was removed on {row.date} by {row.author}: {row.subject} ({row.oid[:10]})"
-    )
-    return sentence + release_of(context, row.oid, *_RELEASED), [
-        Evidence(row.oid, None, None, f"{row.date} {row.author}: {row.subject}")
-    ]
+    said, evidence = [], []
+    if renaming:
+        row, since = renaming
+        said.append(
+            f"{name} was renamed to {since} on {row.date} by {row.author}: {row.subject} ({row.oid[:10]})"
+        )
+        evidence.append(Evidence(row.oid, None, None, said[0]))
+    if lines:
+        context.limit(f"code still has the name: {lines[0].path}:{lines[0].line}")
+        return said[0], evidence
+    last = commits[0]
+    if not renaming or last != renaming[0]:
+        said.append(
+            f"the last code with {name} was removed on {last.date} by {last.author}: {last.subject} ({last.oid[:10]})"
+        )
+        evidence.append(Evidence(last.oid, None, None, f"{last.date} {last.author}: {last.subject}"))
+    return "; ".join(said) + release_of(context, last.oid, *_RELEASED), evidence
+
+
+def _renaming(
+    context: QuestionContext, commits: Sequence[LineCommit], name: str
+) -> tuple[LineCommit, str] | None:
+    """Return the newest of some commits that renamed the declaration of a name, and to what; None if none did."""
+    for row in commits:
+        if since := renames.name_since(context.objects(), row.oid, name):
+            return row, since
+    return None
 
 
 def between(context: QuestionContext) -> tuple[str, list[Evidence]]:
