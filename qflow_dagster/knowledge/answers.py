@@ -17,6 +17,7 @@ from qflow_dagster.knowledge import (
     configuration_answers,
     coverage_answers,
     dead_code,
+    folder_answers,
     graph,
     history_answers,
     homonyms,
@@ -80,8 +81,12 @@ def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -
     """Answer a question of a kind that is understood, or say that the answer is not known and why."""
     context = QuestionContext(connection, snapshot, understood.subject, [], understood.other)
     try:
-        context = names.exactly(context)
-        sentence, evidence = homonyms.answer(context, understood.kind, KINDS[understood.kind])
+        folder = context.folder() if understood.kind in folder_answers.SUBJECTS else None
+        if folder:
+            sentence, evidence = folder_answers.answer(context, folder, understood.kind)
+        else:
+            context = names.exactly(context)
+            sentence, evidence = homonyms.answer(context, understood.kind, KINDS[understood.kind])
     except (UnansweredError, GitError) as error:
         near = lookups.near_names(connection, snapshot, understood.subject)
         hint = f"; near it: {listed(near)}" if near else ""

@@ -143,6 +143,11 @@ class QuestionContext(NamedTuple):
             return self.meant[0]
         symbols = lookups.symbols(self.connection, self.snapshot, self.subject)
         if not symbols:
+            if folder := self.folder():
+                first = lookups.below(self.connection, self.snapshot, folder)[0]
+                raise UnansweredError(
+                    f"{folder} is a folder, and this is known of functions, types and files; ask for {first}, say"
+                )
             raise UnansweredError(
                 f"no function, type or file of {self.snapshot.repository} has the name {self.subject!r}"
             )

@@ -12,7 +12,7 @@ import re2
 
 from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.knowledge import git_facts, history_lookups, renames
-from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, listed
+from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, count, listed
 from qflow_dagster.knowledge.git_facts import LineChange, LineCommit
 from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
 
@@ -59,16 +59,24 @@ def owners_in(content: str, path: str) -> tuple[int, list[str]]:
 def _by_history(context: QuestionContext, path: str) -> tuple[str, list[Evidence]]:
     if symbol := context.symbol():
         return _writers(context, symbol)
-    rows = history_lookups.authors(context.connection, context.snapshot, path)
+    return best_known(path, history_lookups.authors(context.connection, context.snapshot, path))
+
+
+def best_known(path: str, rows: Sequence[Any]) -> tuple[str, list[Evidence]]:
+    """Say who knows a file or folder best, of those who changed it.
+
+    Raises:
+        UnansweredError: There are none.
+    """
     if not rows:
         raise UnansweredError(f"the history of {path} was not ingested")
-    items = [f"{row.author_name} ({row.commits} commits, last {row.last:%Y-%m-%d})" for row in rows]
+    items = [f"{row.author_name} ({count(row.commits, 'commit')}, last {row.last:%Y-%m-%d})" for row in rows]
     sentence = (
         f"{path} is best known by {items[0]}, with {rows[0].commits / rows[0].total:.0%} of its commits"
     )
     sentence += f"; then {listed(items[1:4])}" if items[1:] else "; nobody else changed it"
     return sentence, [
-        Evidence(row.oid, path, None, f"{row.author_name}: {row.commits} commits") for row in rows
+        Evidence(row.oid, path, None, f"{row.author_name}: {count(row.commits, 'commit')}") for row in rows
     ]
 
 

@@ -228,7 +228,7 @@ def below(connection: Connection, snapshot: Snapshot, folder: str) -> list[str]:
         SELECT f.path FROM files f
         WHERE {IN_SNAPSHOT} AND f.kind IN ('file', 'executable')
           AND (:folder = '' OR starts_with(f.path, :folder || '/'))
-        ORDER BY length(f.path) - length(replace(f.path, '/', '')), f.path LIMIT 500
+        ORDER BY length(f.path) - length(replace(f.path, '/', '')), f.path LIMIT {MAX_LISTED}
     """)
     return list(connection.scalars(query, {**snapshot.interval, "folder": folder}))
 

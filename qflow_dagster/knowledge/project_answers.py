@@ -74,21 +74,20 @@ def next_work(context: QuestionContext) -> tuple[str, list[Evidence]]:
     # Imported here: no other question asks for the plan.
     from qflow_dagster.execution import work_items
 
-    connection, snapshot, below = context.connection, context.snapshot, context.subject
+    connection, snapshot = context.connection, context.snapshot
+    below = context.folder() or context.file() or context.subject
     rows = [
         row
         for row in work_items.find(
             connection, repository_id=snapshot.repository_id, level="feature", state="open", limit=500
         )
-        if row["path"] and row["path"].startswith(below)
+        if row["path"] and _is_in(row["path"], below)
     ][:MAX_ROWS]
     if rows:
         items = [f"{row['title']} ({row['path']}, score {row['wsjf'] or 0:.1f})" for row in rows]
         return f"by the plan: {listed(items)}", [context.at(row["path"], 1, row["title"]) for row in rows]
     spots = [
-        row
-        for row in metrics.hotspots(connection, snapshot.repository_id, 100)
-        if row["path"].startswith(below)
+        row for row in metrics.hotspots(connection, snapshot.repository_id, 100) if _is_in(row["path"], below)
     ]
     if not spots:
         raise UnansweredError("nothing is planned, and no file is a hotspot")
@@ -96,6 +95,11 @@ def next_work(context: QuestionContext) -> tuple[str, list[Evidence]]:
     return f"nothing is planned; the hotspots first: {listed(items)}", [
         context.at(row["path"], 1, row["reason"]) for row in spots[:3]
     ]
+
+
+def _is_in(path: str, place: str) -> bool:
+    """Return whether a path is a file, or below a folder; all are in ''."""
+    return not place or path == place or path.startswith(f"{place}/")
 
 
 _PROGRAMS = r"^(?:main\.(?:go|rs|py|c|cc|cpp|kt|swift)|__main__\.py|manage\.py|Program\.cs|Main\.java)$"

@@ -44,6 +44,8 @@ def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
             context.at(symbol.path, symbol.line, symbol.signature) for symbol in symbols[:MAX_ROWS]
         ]
     rows = history_lookups.removals(context.connection, context.snapshot, subject)
+    if not rows and "/" in subject:
+        rows = history_lookups.removals_below(context.connection, context.snapshot, subject.strip("/"))
     if rows:
         commits = file_commits(context, rows, subject)
         last, path = commits[0]
@@ -203,10 +205,21 @@ def _asked_paths(context: QuestionContext) -> tuple[str, list[str]]:
 
 def active(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name who committed in the last 90 days, and the folders and files that each changed most."""
-    rows = history_lookups.recent_changes(context.connection, context.snapshot, ACTIVE, context.subject)
+    path, where = "", ""
+    if context.subject:
+        where, (path, *_) = _asked_paths(context._replace(other=context.subject))
+        where = f" to {where}"
+    rows = history_lookups.recent_changes(context.connection, context.snapshot, ACTIVE, path)
+    if not rows and path:
+        last = history_lookups.changes(context.connection, context.snapshot, path)
+        last = last or history_lookups.changes_below(context.connection, context.snapshot, path)
+        row, then = file_commits(context, last[:1], path)[0]
+        said = f"nobody committed{where} in the 90 days before the newest commit; the last one who did is {row.author}"
+        return f"{said}, on {row.date}: {row.subject} ({row.oid[:10]})", [
+            Evidence(row.oid, then, None, f"{row.date} {row.author}: {row.subject}")
+        ]
     if not rows:
-        where = f" to {context.subject}" if context.subject else ""
-        raise UnansweredError(f"nobody committed{where} in the 90 days before the newest commit")
+        raise UnansweredError("nobody committed in the 90 days before the newest commit")
     commits: dict[str, dict[str, tuple[str, str]]] = {}
     folders: dict[str, Counter[str]] = {}
     for row in rows:
@@ -224,4 +237,4 @@ def active(context: QuestionContext) -> tuple[str, list[Evidence]]:
         for name in people[:MAX_ROWS]
         for oid, (date, subject) in list(commits[name].items())[:1]
     ]
-    return f"in the 90 days before {newest:%Y-%m-%d}: {listed(items)}", evidence
+    return f"in the 90 days before {newest:%Y-%m-%d}{where}: {listed(items)}", evidence

@@ -158,6 +158,24 @@ def files_below(connection: Connection, snapshot_id: int, folder: str, limit: in
     )
 
 
+def coupled_with_folder(
+    connection: Connection, snapshot_id: int, folder: str, limit: int
+) -> list[dict[str, Any]]:
+    """Return the files that often change with one below a folder, but are not below it, the strongest first."""
+    return _rows(
+        connection,
+        """
+            SELECT CASE WHEN starts_with(path_a, :below) THEN path_b ELSE path_a END AS path,
+                   CASE WHEN starts_with(path_a, :below) THEN path_a ELSE path_b END AS own, common_commits,
+                   round(degree::numeric, 2)::float AS degree
+            FROM change_coupling
+            WHERE snapshot_id = :id AND starts_with(path_a, :below) <> starts_with(path_b, :below)
+            ORDER BY degree DESC, common_commits DESC, path, own LIMIT :limit
+        """,
+        {"id": snapshot_id, "below": f"{folder}/", "limit": limit},
+    )
+
+
 def files_in_cycles(connection: Connection, snapshot_id: int, limit: int) -> list[dict[str, Any]]:
     """Return the files that import each other in a circle, cycle by cycle, the largest first."""
     return _rows(
@@ -251,19 +269,28 @@ def cognitive_histogram(connection: Connection, snapshot_id: int) -> list[tuple[
     return list(zip([*(label for *_, label in bounds), "> 25"], row, strict=True))
 
 
-def worst_functions(connection: Connection, snapshot_id: int, limit: int = 10) -> list[dict[str, Any]]:
-    """Return the functions of highest cognitive complexity, without vendored and generated files."""
+def worst_functions(
+    connection: Connection, snapshot_id: int, limit: int = 10, *, path: str = "", by: str = "cognitive"
+) -> list[dict[str, Any]]:
+    """Return the functions of highest cognitive complexity (or most `lines`), without vendored and generated files.
+
+    `path`: those of a file, or below a folder, alone.
+    """
+    order = {"cognitive": "m.cognitive", "lines": "s.end_line - s.start_line"}[by]
+    # Code outside of functions is no function that is long.
+    units = UNITS if by == "cognitive" else "s.seq > 0"
     return _rows(
         connection,
         f"""
             SELECT {NAME} AS function, f.path, s.start_line AS line, m.cognitive, m.cyclomatic,
-                   m.nesting, m.code_lines
+                   m.nesting, m.code_lines, s.end_line - s.start_line + 1 AS lines
             FROM snapshots n JOIN {FILES_OF_SNAPSHOT}
             JOIN symbols s ON s.blob_id = f.blob_id JOIN function_metrics m ON m.symbol_id = s.id
-            WHERE n.id = :id AND {UNITS} AND NOT f.vendored AND NOT f.generated
-            ORDER BY m.cognitive DESC, f.path, s.start_line LIMIT :limit
+            WHERE n.id = :id AND {units} AND NOT f.vendored AND NOT f.generated
+              AND (:path = '' OR f.path = :path OR starts_with(f.path, :path || '/'))
+            ORDER BY {order} DESC, f.path, s.start_line LIMIT :limit
         """,
-        {"id": snapshot_id, "limit": limit},
+        {"id": snapshot_id, "limit": limit, "path": path},
     )
 
 
