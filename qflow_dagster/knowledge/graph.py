@@ -54,6 +54,18 @@ def dependencies(connection: Connection, snapshot: Snapshot, path: str) -> list[
     return sorted(rows, key=lambda row: (row.target_path is None, row.line))
 
 
+def imports_of_code(connection: Connection, snapshot: Snapshot, ending: str) -> list[Any]:
+    """Return what files whose path matches a pattern import: (path, line, module, test), own code before tests."""
+    query = text(f"""
+        SELECT f.source_path AS path, min(f.line) AS line, f.module, bool_or(g.test) AS test
+        FROM dependencies f JOIN files g ON g.repository_id = f.repository_id AND g.path = f.source_path
+         AND g.from_seq <= :seq AND (g.to_seq IS NULL OR g.to_seq > :seq)
+        WHERE {IN_SNAPSHOT} AND f.source_path ~ :ending AND NOT g.vendored
+        GROUP BY 1, 3 ORDER BY 4, 1, 2
+    """)
+    return list(connection.execute(query, {**snapshot.interval, "ending": ending}))
+
+
 def imports_below(connection: Connection, snapshot: Snapshot, folder: str) -> list[Any]:
     """Return what files below a folder import that is not below it: (path, line, module, target_path), first lines.
 
