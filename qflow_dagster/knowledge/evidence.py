@@ -172,6 +172,11 @@ class QuestionContext(NamedTuple):
         return found
 
 
+def is_in(path: str, place: str) -> bool:
+    """Return whether a path is a place: a file, or below it: a folder; all are in ''."""
+    return not place or path == place or path.startswith(f"{place}/")
+
+
 def count(number: int, noun: str) -> str:
     """Return the number with its noun, in the plural unless it is 1."""
     return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"

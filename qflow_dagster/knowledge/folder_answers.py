@@ -254,9 +254,7 @@ def _hotspot(context: QuestionContext) -> tuple[str, list[Evidence]]:
         if _is_below(row["path"], folder)
     ]
     functions = [
-        row
-        for row in metrics.worst_functions(context.connection, snapshot.id, 3, path=folder)
-        if row["cognitive"]
+        row for row in metrics.worst_functions(context.connection, snapshot.id, 3, folder) if row["cognitive"]
     ]
     parts, evidence = [], []
     if spots:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, Text, cast, select, text
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.ingestion.queries import FILES_OF_SNAPSHOT, IN_SNAPSHOT
+from qflow_dagster.ingestion.queries import FILES_OF_SNAPSHOT, IN_PLACE, IN_SNAPSHOT
 from qflow_dagster.metrics import tables
 
 IN_CURRENT = f"JOIN snapshots n ON n.id = r.current_snapshot_id JOIN {FILES_OF_SNAPSHOT}"
@@ -270,25 +270,61 @@ def cognitive_histogram(connection: Connection, snapshot_id: int) -> list[tuple[
 
 
 def worst_functions(
-    connection: Connection, snapshot_id: int, limit: int = 10, *, path: str = "", by: str = "cognitive"
+    connection: Connection, snapshot_id: int, limit: int = 10, path: str = ""
 ) -> list[dict[str, Any]]:
-    """Return the functions of highest cognitive complexity (or most `lines`), without vendored and generated files.
+    """Return the functions of highest cognitive complexity, without vendored and generated files.
 
     `path`: those of a file, or below a folder, alone.
     """
-    order = {"cognitive": "m.cognitive", "lines": "s.end_line - s.start_line"}[by]
-    # Code outside of functions is no function that is long.
-    units = UNITS if by == "cognitive" else "s.seq > 0"
     return _rows(
         connection,
         f"""
             SELECT {NAME} AS function, f.path, s.start_line AS line, m.cognitive, m.cyclomatic,
-                   m.nesting, m.code_lines, s.end_line - s.start_line + 1 AS lines
+                   m.nesting, m.code_lines
             FROM snapshots n JOIN {FILES_OF_SNAPSHOT}
             JOIN symbols s ON s.blob_id = f.blob_id JOIN function_metrics m ON m.symbol_id = s.id
-            WHERE n.id = :id AND {units} AND NOT f.vendored AND NOT f.generated
-              AND (:path = '' OR f.path = :path OR starts_with(f.path, :path || '/'))
-            ORDER BY {order} DESC, f.path, s.start_line LIMIT :limit
+            WHERE n.id = :id AND {UNITS} AND NOT f.vendored AND NOT f.generated AND {IN_PLACE}
+            ORDER BY m.cognitive DESC, f.path, s.start_line LIMIT :limit
+        """,
+        {"id": snapshot_id, "limit": limit, "path": path},
+    )
+
+
+def longest_functions(
+    connection: Connection, snapshot_id: int, limit: int, path: str = "", *, test: bool = False
+) -> list[dict[str, Any]]:
+    """Return the functions with most lines, of tests or of other code, without vendored and generated files.
+
+    `path`: those of a file, or below a folder, alone.
+    """
+    return _rows(
+        connection,
+        f"""
+            SELECT s.qualified_name AS function, f.path, s.start_line AS line, s.end_line - s.start_line + 1 AS lines
+            FROM snapshots n JOIN {FILES_OF_SNAPSHOT}
+            JOIN symbols s ON s.blob_id = f.blob_id JOIN function_metrics m ON m.symbol_id = s.id
+            WHERE n.id = :id AND s.seq > 0 AND NOT f.vendored AND NOT f.generated AND f.test = :test AND {IN_PLACE}
+            ORDER BY lines DESC, f.path, s.start_line LIMIT :limit
+        """,
+        {"id": snapshot_id, "limit": limit, "path": path, "test": test},
+    )
+
+
+def first_files(
+    connection: Connection, snapshot_id: int, by: str, limit: int, path: str = ""
+) -> list[dict[str, Any]]:
+    """Return the files with most `lines`, `commits` or `cognitive` complexity, without vendored and generated ones.
+
+    `path`: a file alone, or those below a folder.
+    """
+    column = {"lines": "f.lines", "commits": "c.commits", "cognitive": "f.cognitive"}[by]
+    return _rows(
+        connection,
+        f"""
+            SELECT f.path, {column} AS number FROM file_metrics f
+            LEFT JOIN change_metrics c ON c.snapshot_id = f.snapshot_id AND c.path = f.path
+            WHERE f.snapshot_id = :id AND NOT f.vendored AND NOT f.generated AND {column} > 0 AND {IN_PLACE}
+            ORDER BY {column} DESC, f.path LIMIT :limit
         """,
         {"id": snapshot_id, "limit": limit, "path": path},
     )
