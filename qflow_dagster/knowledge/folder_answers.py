@@ -29,6 +29,7 @@ from qflow_dagster.knowledge.evidence import (
     counted,
     listed,
 )
+from qflow_dagster.metrics import places
 from qflow_dagster.metrics import queries as metrics
 
 # Of a folder with more files, each is not looked at for what needs no import, what tests call, and owners.
@@ -232,7 +233,7 @@ def _introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 def _coupled(context: QuestionContext) -> tuple[str, list[Evidence]]:
     folder = context.subject
-    rows = metrics.coupled_with_folder(context.connection, context.snapshot.id, folder, MAX_ROWS)
+    rows = places.coupled_with_folder(context.connection, context.snapshot.id, folder, MAX_ROWS)
     if not rows:
         first = _files(context, folder)[0]
         return f"no file outside of {folder} often changes with one of it", [context.at(first, 1, first)]

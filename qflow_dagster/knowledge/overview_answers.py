@@ -1,7 +1,7 @@
 """Answers with totals and rankings, of the repository, or of a file or folder that the question names.
 
 Belongs here: what is counted and ranked by the words of the question. Does not belong here: other questions on the
-repository as a whole (`project_answers`), SQL (`metrics.queries`, `ingestion.queries`).
+repository as a whole (`project_answers`), SQL (`metrics.places`, `ingestion.queries`).
 """
 
 from typing import Any
@@ -17,6 +17,7 @@ from qflow_dagster.knowledge.evidence import (
     is_in,
     listed,
 )
+from qflow_dagster.metrics import places
 from qflow_dagster.metrics import queries as metrics
 
 # Of these, the first that a question has, the functions with most lines are meant; else the most complex ones.
@@ -105,7 +106,7 @@ def _most_complex(context: QuestionContext, place: str) -> tuple[str, list[Evide
 def _longest(context: QuestionContext, place: str) -> tuple[str, list[Evidence]]:
     parts, evidence = [], []
     for test, what in ((False, "the longest functions"), (True, "those of tests")):
-        rows = metrics.longest_functions(
+        rows = places.longest_functions(
             context.connection, context.snapshot.id, 3 if test else MAX_ROWS, place, test=test
         )
         if rows:
@@ -120,7 +121,7 @@ def _longest(context: QuestionContext, place: str) -> tuple[str, list[Evidence]]
 
 def _files(context: QuestionContext, place: str, by: str, what: str) -> tuple[str, list[Evidence]]:
     """Rank files, those of code first."""
-    rows = metrics.first_files(context.connection, context.snapshot.id, by, 10 * MAX_ROWS, place)
+    rows = places.first_files(context.connection, context.snapshot.id, by, 10 * MAX_ROWS, place)
     code = lookups.code_paths(context.connection, context.snapshot, [row["path"] for row in rows])
     own = [row for row in rows if row["path"] in code]
     others = [row for row in rows if row["path"] not in code]
