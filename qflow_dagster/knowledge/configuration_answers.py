@@ -155,7 +155,7 @@ def _line_of_package(content: str, package: str) -> int:
     name = re.escape(package)
     for pattern in (
         rf"^\[[\w.-]*dependencies\.{name}\]",
-        rf"^\s*[\"']?{name}[\"']?\s*[:=]",
+        rf"^[ \t]{{0,40}}[\"']?{name}[\"']? ?[:=]",
         rf"<artifactId>{name}<",
         rf"(?<![\w@/.-]){name}(?![\w/-])",
     ):

@@ -119,10 +119,8 @@ class QuestionContext(NamedTuple):
     def folder(self) -> str | None:
         """Return the folder that the subject names, None if it is a file or a symbol."""
         name = self.subject.strip("/").removeprefix("./")
-        if self.meant or not name or self.file():
-            return None
-        found = lookups.folders(self.connection, self.snapshot, name)
-        if not found or ("/" not in name and self._is_symbol(name)):
+        found = lookups.folders(self.connection, self.snapshot, name) if name and not self.meant else []
+        if not found or self.file() or ("/" not in name and self._is_symbol(name)):
             return None
         if found[0] != name and found[1:]:
             self.limit(f"this is of {found[0]}; other folders have that name, too: {listed(found[1:])}")

@@ -47,6 +47,8 @@ def answer(context: QuestionContext, folder: str, kind: str) -> tuple[str, list[
         raise UnansweredError(
             f"{folder} is a folder, of which this is not known; ask {_INSTEAD[kind]}, or for a file: {first}"
         )
+    if kind in _OF_NAMES and "/" not in context.subject:
+        context.limit(f"this is of the folder {folder}; other code with that name was not looked for")
     return KINDS[kind](context._replace(subject=folder))
 
 
@@ -328,4 +330,6 @@ _INSTEAD = {
     "raises": "what is in it",
     "similar": "what changes together with it",
 }
+# A variable may have the name, too.
+_OF_NAMES = frozenset(["defined", "used", "describe", "removed"])
 SUBJECTS = frozenset([*KINDS, *_INSTEAD])

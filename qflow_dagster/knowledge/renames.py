@@ -16,6 +16,8 @@ from qflow_dagster.knowledge.evidence import Evidence, QuestionContext
 # A file that was renamed more often is not followed further.
 MAX_RENAMES = 6
 MAX_BYTES = 20_000_000
+# Nobody declares anything in a longer line by hand.
+MAX_LINE = 1_000
 _NAME = r"[\w$]+"
 
 
@@ -77,7 +79,7 @@ def _pairs(objects: Path, oid: str, name: str, sign: str) -> Iterator[tuple[str,
         if len(own) != len(other):
             continue
         for line, partner in zip(own, other, strict=True):
-            if not git_facts.is_declaration(line.strip(), name):
+            if len(line) > MAX_LINE or not git_facts.is_declaration(line.strip(), name):
                 continue
             match = re.fullmatch(_with_another(line, name), partner)
             if match is None or match["name"] == name:

@@ -131,6 +131,12 @@ def test_no_kind_says_that_a_folder_does_not_exist(engine: Engine, folders: Snap
             assert "no function, type or file" not in answer.words, kind
 
 
+def test_a_folder_that_may_be_another_name_is_said_to_be_one(engine: Engine, folders: Snapshot) -> None:
+    with engine.connect() as connection:
+        assert answers.of(connection, folders, ParsedQuestion("used", "tools")).limits
+        assert not answers.of(connection, folders, ParsedQuestion("used", "net/oven")).limits
+
+
 def test_a_file_has_precedence_over_folders_further_down(engine: Engine, folders: Snapshot) -> None:
     with engine.connect() as connection:
         used = answers.of(connection, folders, ParsedQuestion("dependencies", "till"))
