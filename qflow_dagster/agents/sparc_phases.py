@@ -260,7 +260,7 @@ def _dependents(connection: Connection, snapshot: Snapshot, path: str) -> list[s
 
 
 def _tests(connection: Connection, snapshot: Snapshot, path: str) -> list[str]:
-    rows = graph.reached_from(connection, snapshot, path, exports=True)
+    rows = graph.reached_from(connection, snapshot, [path], exports=True)
     return [row.path for row in rows if row.test]
 
 

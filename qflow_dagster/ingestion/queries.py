@@ -17,6 +17,8 @@ from qflow_dagster.registry import WorkflowTypeName
 IN_SNAPSHOT = (
     "f.repository_id = :repository_id AND f.from_seq <= :seq AND (f.to_seq IS NULL OR f.to_seq > :seq)"
 )
+# Those of the file :path, or below that folder; all if it is ''.
+IN_PLACE = "(:path = '' OR f.path = :path OR starts_with(f.path, :path || '/'))"
 # The files `f` of snapshots `n`, to be joined.
 FILES_OF_SNAPSHOT = """
     files f ON f.repository_id = n.repository_id AND f.from_seq <= n.seq AND (f.to_seq IS NULL OR f.to_seq > n.seq)
@@ -105,8 +107,10 @@ def snapshot_by_id(connection: Connection, snapshot_id: int) -> Snapshot:
     return Snapshot(**row._mapping)
 
 
-def languages(connection: Connection, snapshot: Snapshot) -> list[dict[str, Any]]:
+def languages(connection: Connection, snapshot: Snapshot, path: str = "") -> list[dict[str, Any]]:
     """Count per language: files, and physical, code, comment and blank lines; most code first.
+
+    `path`: of a file, or below a folder, alone.
 
     Vendored and generated files are left out, as in linguist's statistics, and what `linguist-detectable` says.
     """
@@ -117,9 +121,10 @@ def languages(connection: Connection, snapshot: Snapshot) -> list[dict[str, Any]
                    sum(b.comment_lines) AS comment, sum(b.blank_lines) AS blank
             FROM files f JOIN blobs b ON b.id = f.blob_id
             WHERE {IN_SNAPSHOT} AND b.language <> '' AND NOT f.vendored AND NOT f.generated AND f.detectable
+              AND {IN_PLACE}
             GROUP BY b.language ORDER BY code DESC, b.language
         """,
-        snapshot.interval,
+        {**snapshot.interval, "path": path},
     )
 
 
@@ -142,30 +147,46 @@ def file_kinds(connection: Connection, snapshot: Snapshot) -> list[dict[str, Any
     )
 
 
-def symbol_kinds(connection: Connection, snapshot: Snapshot) -> list[dict[str, Any]]:
-    """Return the number of symbols by kind, with the share (0 to 1) that has a docstring."""
+def totals(connection: Connection, snapshot: Snapshot, path: str) -> tuple[int, int]:
+    """Count the files of a place (a file, or a folder with all below it), and their lines."""
+    query = text(f"""
+        SELECT count(*), coalesce(sum(b.lines), 0) FROM files f LEFT JOIN blobs b ON b.id = f.blob_id
+        WHERE {IN_SNAPSHOT} AND {IN_PLACE}
+    """)
+    files, lines = connection.execute(query, {**snapshot.interval, "path": path}).one()
+    return files, lines
+
+
+def symbol_kinds(connection: Connection, snapshot: Snapshot, path: str = "") -> list[dict[str, Any]]:
+    """Return the number of symbols by kind, with the share (0 to 1) that has a docstring.
+
+    `path`: of a file, or below a folder, alone.
+    """
     return _rows(
         connection,
         f"""
             SELECT s.kind, count(*) AS symbols, round(avg(s.docstring::int), 3)::float AS documented
             FROM files f JOIN symbols s ON s.blob_id = f.blob_id
-            WHERE {IN_SNAPSHOT} AND s.seq > 0 GROUP BY s.kind ORDER BY symbols DESC
+            WHERE {IN_SNAPSHOT} AND s.seq > 0 AND {IN_PLACE} GROUP BY s.kind ORDER BY symbols DESC
         """,
-        snapshot.interval,
+        {**snapshot.interval, "path": path},
     )
 
 
-def most_imported(connection: Connection, snapshot: Snapshot, limit: int = 10) -> list[dict[str, Any]]:
-    """Return the files of the repository that most other files import."""
+def most_imported(
+    connection: Connection, snapshot: Snapshot, limit: int = 10, path: str = ""
+) -> list[dict[str, Any]]:
+    """Return the files of the repository (of `path`, or below it, alone) that most other files import."""
     return _rows(
         connection,
         f"""
             SELECT f.target_path AS path, count(DISTINCT f.source_path) AS imported_by
             FROM dependencies f
             WHERE {IN_SNAPSHOT} AND f.target_path IS NOT NULL AND f.target_path <> f.source_path
+              AND {IN_PLACE.replace("f.path", "f.target_path")}
             GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT :limit
         """,
-        {**snapshot.interval, "limit": limit},
+        {**snapshot.interval, "limit": limit, "path": path},
     )
 
 

@@ -17,6 +17,7 @@ from qflow_dagster.knowledge import (
     configuration_answers,
     coverage_answers,
     dead_code,
+    folder_answers,
     graph,
     history_answers,
     homonyms,
@@ -25,6 +26,7 @@ from qflow_dagster.knowledge import (
     lookups,
     names,
     orientation_answers,
+    overview_answers,
     partial_answers,
     project_answers,
     question_names,
@@ -61,12 +63,22 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
     """
     exist = partial(lookups.existing, connection, snapshot)
     understood = _placed(connection, snapshot, parse(question, snapshot.repository, exist))
-    context = QuestionContext(connection, snapshot, understood.subject, [], understood.other)
     if understood.kind == "search":
+        context = QuestionContext(connection, snapshot, understood.subject, [])
         return _not_understood(context, understood, exist)
+    return of(connection, snapshot, understood)
+
+
+def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -> Answer:
+    """Answer a question of a kind that is understood, or say that the answer is not known and why."""
+    context = QuestionContext(connection, snapshot, understood.subject, [], understood.other)
     try:
-        context = names.exactly(context)
-        sentence, evidence = homonyms.answer(context, understood.kind, KINDS[understood.kind])
+        folder = context.folder() if understood.kind in folder_answers.SUBJECTS else None
+        if folder:
+            sentence, evidence = folder_answers.answer(context, folder, understood.kind)
+        else:
+            context = names.exactly(context)
+            sentence, evidence = homonyms.answer(context, understood.kind, KINDS[understood.kind])
     except (UnansweredError, GitError) as error:
         near = lookups.near_names(connection, snapshot, understood.subject)
         hint = f"; near it: {listed(near)}" if near else ""
@@ -383,7 +395,7 @@ KINDS: dict[str, Callable[[QuestionContext], tuple[str, list[Evidence]]]] = {
     "tests": coverage_answers.covered,
     "members": _members,
     "describe": _describe,
-    "overview": project_answers.overview,
+    "overview": overview_answers.overview,
     "licence": project_answers.licence,
     "running": project_answers.running,
     "testing": project_answers.testing,

@@ -7,13 +7,16 @@ Does not belong here: a single name in the code (`code_answers`), other facts of
 import json
 import re
 import tomllib
+from typing import NamedTuple
 
-from qflow_dagster.knowledge import git_facts, lookups
+from qflow_dagster.knowledge import git_facts, graph, lookups, package_names
 from qflow_dagster.knowledge.evidence import (
+    MAX_ROWS,
     Evidence,
     QuestionContext,
     UnansweredError,
     count,
+    counted,
     listed,
 )
 from qflow_dagster.knowledge.project_answers import line_of
@@ -78,30 +81,31 @@ def default_of(rest: str) -> str:
     return next(value for value in match.groups() if value).strip()
 
 
+class _Manifest(NamedTuple):
+    """A manifest that was read: the packages that it requires, and those for development."""
+
+    path: str
+    content: str
+    required: list[str]
+    development: list[str]
+
+
 def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """List the packages that the manifests require, those for development apart; name manifests that are not read."""
-    paths = lookups.named(context.connection, context.snapshot, _MANIFESTS)
+    """List the packages that the manifests require, those for development apart; name manifests that are not read.
+
+    Of a package that is named, also the files that import it.
+    """
+    manifests, unread = _read(context)
+    wanted = context.subject
+    if wanted:
+        manifests = _requiring(manifests, wanted)
     parts, evidence = [], []
-    wanted = context.subject.lower()
-    unread = lookups.named(context.connection, context.snapshot, _OTHER_MANIFESTS)
-    for path, content in context.texts(paths).items():
-        try:
-            required, development = _required(path, content)
-        except (ValueError, TypeError, AttributeError, RecursionError):
-            unread.append(path)
-            continue
-        if _ELSEWHERE.search(content) and path.endswith((".toml", ".json", ".xml")):
-            unread.append(path)
-        if wanted:
-            required, development = (
-                [name for name in names if name.lower().partition(" ")[0] == wanted]
-                for names in (required, development)
-            )
+    for path, content, required, development in manifests:
         if required or development:
             said = f"{path}: {', '.join(required[:MAX_NAMES]) or 'nothing at run time'}"
             said += f"; for development {', '.join(development[:MAX_NAMES])}" if development else ""
             more = max(len(required) - MAX_NAMES, 0) + max(len(development) - MAX_NAMES, 0)
-            line = line_of(content, (required or development)[0].partition(" ")[0])
+            line = _line_of_package(content, _bare((required or development)[0]))
             if wanted:
                 said += f" ({path}:{line}: {content.splitlines()[line - 1].strip()[:200]})"
             parts.append(said + (f" and {more} more" if more else ""))
@@ -115,7 +119,103 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
         name = context.subject or "dependencies"
         also = f"; not read, or not completely: {listed(unread)}" if unread else ""
         raise UnansweredError(f"no manifest that is understood names {name}{also}")
-    return listed(parts[:3], len(parts)), evidence
+    sentence = listed(parts[:3], len(parts))
+    if wanted:
+        packages = [name for each in manifests for name in (*each.required, *each.development)]
+        if not any(package_names.is_equal(_bare(package), wanted) for package in packages):
+            sentence = f"no package is called {wanted}, but these have it in their names: {sentence}"
+        said, importing = _importing(context, manifests)
+        return f"{sentence}; {said}" if said else sentence, evidence + importing
+    return sentence, evidence
+
+
+def _read(context: QuestionContext) -> tuple[list[_Manifest], list[str]]:
+    """Return the manifests, and the paths of those that are not read, or not completely."""
+    paths = lookups.named(context.connection, context.snapshot, _MANIFESTS)
+    unread = lookups.named(context.connection, context.snapshot, _OTHER_MANIFESTS)
+    manifests = []
+    for path, content in context.texts(paths).items():
+        try:
+            manifests.append(_Manifest(path, content, *_required(path, content)))
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            unread.append(path)
+            continue
+        if _ELSEWHERE.search(content) and path.endswith((".toml", ".json", ".xml")):
+            unread.append(path)
+    return manifests, unread
+
+
+def _bare(entry: str) -> str:
+    """Return the package of an entry of a manifest: `vue (peer)` is vue."""
+    return entry.partition(" ")[0]
+
+
+def _line_of_package(content: str, package: str) -> int:
+    """Return the line of a manifest that requires a package: where it is a key, a value, else named at all."""
+    name = re.escape(package)
+    for pattern in (
+        rf"^\[[\w.-]*dependencies\.{name}\]",
+        rf"^[ \t]{{0,40}}[\"']?{name}[\"']? ?[:=]",
+        rf"<artifactId>{name}<",
+        rf"(?<![\w@/.-]){name}(?![\w/-])",
+    ):
+        if match := re.search(pattern, content, re.MULTILINE):
+            return content.count("\n", 0, match.end()) + 1
+    return line_of(content, package)
+
+
+def _requiring(manifests: list[_Manifest], wanted: str) -> list[_Manifest]:
+    """Return the manifests with the packages that a name means, and no others."""
+    names = dict.fromkeys(_bare(entry) for each in manifests for entry in (*each.required, *each.development))
+    meant = package_names.matching(names, wanted)
+    return [
+        each._replace(
+            required=[entry for entry in each.required if _bare(entry) in meant],
+            development=[entry for entry in each.development if _bare(entry) in meant],
+        )
+        for each in manifests
+    ]
+
+
+def _importing(context: QuestionContext, manifests: list[_Manifest]) -> tuple[str, list[Evidence]]:
+    """Say which files import the packages of manifests, those of tests last; '' if that is not understood."""
+    packages: dict[package_names.Ecosystem, dict[str, str]] = {}
+    for each in manifests:
+        ecosystem = package_names.ecosystem_of(each.path)
+        names = {_bare(entry) for entry in (*each.required, *each.development)}
+        if ecosystem and names:
+            groups = {name: package_names.group_of(each.content, name) for name in names}
+            packages.setdefault(ecosystem, {}).update(groups)
+    if not packages:
+        return "", []
+    found: dict[str, tuple[int, str, bool]] = {}
+    for ecosystem, names in packages.items():
+        rows = graph.imports_of_code(context.connection, context.snapshot, ecosystem.files)
+        named = [
+            row for row in rows if any(package_names.is_of(row.module, name, ecosystem) for name in names)
+        ]
+        named = named or [
+            row
+            for row in rows
+            if any(package_names.is_of_group(row.module, group) for group in names.values())
+        ]
+        for row in named:
+            found.setdefault(row.path, (row.line, row.module, row.test))
+    if not all(ecosystem.complete for ecosystem in packages):
+        context.limit("a package may have modules of other names, and code may use it without an import")
+    if not found:
+        return "no file imports a module of that name", []
+    groups = [[path for path in found if found[path][2] == tests] for tests in (False, True)]
+    parts = [
+        f"{counted(len(paths), what, 'import')} it: {listed([f'{path}:{found[path][0]}' for path in paths])}"
+        for paths, what in zip(groups, ("file", "test file"), strict=True)
+        if paths
+    ]
+    return "; ".join(parts), [
+        context.at(path, found[path][0], f"imports {found[path][1]}")
+        for paths in groups
+        for path in paths[: 2 * MAX_ROWS]
+    ]
 
 
 _MANIFESTS = (

@@ -79,7 +79,7 @@ def _say_callers(context: QuestionContext, calls: Sequence[Call]) -> None:
 
 def _importing_tests(context: QuestionContext, path: str) -> list[Any]:
     # Through packages that export it again, too.
-    rows = graph.reached_from(context.connection, context.snapshot, path, exports=True)
+    rows = graph.reached_from(context.connection, context.snapshot, [path], exports=True)
     return [row for row in rows if row.test]
 
 

@@ -110,8 +110,26 @@ class QuestionContext(NamedTuple):
             return None
         paths = lookups.files(self.connection, self.snapshot, self.subject)
         if paths and not re.search(r"[/.]", self.subject):
+            if lookups.folder(self.connection, self.snapshot, self.subject) == self.subject:
+                # That a file of another extension has the name says less.
+                return None
             return None if lookups.symbols(self.connection, self.snapshot, self.subject) else paths[0]
         return paths[0] if paths else None
+
+    def folder(self) -> str | None:
+        """Return the folder that the subject names, None if it is a file or a symbol."""
+        name = self.subject.strip("/").removeprefix("./")
+        found = lookups.folders(self.connection, self.snapshot, name) if name and not self.meant else []
+        if not found or self.file() or ("/" not in name and self._is_symbol(name)):
+            return None
+        if found[0] != name and found[1:]:
+            self.limit(f"this is of {found[0]}; other folders have that name, too: {listed(found[1:])}")
+        return found[0]
+
+    def _is_symbol(self, name: str) -> bool:
+        """Return whether a symbol has a name as it is written."""
+        symbols = lookups.symbols(self.connection, self.snapshot, name)
+        return any(lookups.short_name(symbol.name) == lookups.short_name(name) for symbol in symbols)
 
     def path(self) -> str:
         """Return the file the subject means: by its path, else where the symbol of that name is defined."""
@@ -123,6 +141,11 @@ class QuestionContext(NamedTuple):
             return self.meant[0]
         symbols = lookups.symbols(self.connection, self.snapshot, self.subject)
         if not symbols:
+            if folder := self.folder():
+                first = lookups.below(self.connection, self.snapshot, folder)[0]
+                raise UnansweredError(
+                    f"{folder} is a folder, and this is known of functions, types and files; ask for {first}, say"
+                )
             raise UnansweredError(
                 f"no function, type or file of {self.snapshot.repository} has the name {self.subject!r}"
             )
@@ -145,6 +168,11 @@ class QuestionContext(NamedTuple):
             offset = next((number for number, line in enumerate(own) if name.search(line)), 0)
             found.append(symbol._replace(line=symbol.line + offset))
         return found
+
+
+def is_in(path: str, place: str) -> bool:
+    """Return whether a path is a place: a file, or below it: a folder; all are in ''."""
+    return not place or path == place or path.startswith(f"{place}/")
 
 
 def count(number: int, noun: str) -> str:

@@ -3,7 +3,6 @@
 Belongs here: bounded calls of git at the snapshot's commit. Does not belong here: answers as text.
 """
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +17,8 @@ TIMEOUT = 20.0
 # The first release is said beside other facts, which are not kept waiting for long.
 TAGS_TIMEOUT = 5.0
 MAX_LINES = 2_000
-_COMMIT = "%x01%H%x00%aN%x00%ad%x00%s"
+# The format of commits that are printed, with dates as their authors saw them.
+COMMIT = "%x01%H%x00%aN%x00%ad%x00%s"
 _DECLARES = (
     "class|def|fn|func|function|interface|struct|trait|enum|type|const|let|var|val|record|object|module|"
     "public|static"
@@ -107,10 +107,10 @@ def history_of_lines(
     """
     with history_of(objects) as history:
         printed = history.run(
-            *("log", "-M", "--no-color", f"--format={_COMMIT}", "--date=format:%Y-%m-%d"),
+            *("log", "-M", "--no-color", f"--format={COMMIT}", "--date=format:%Y-%m-%d"),
             *("-L", f"{first},{last}:{path}", commit),
             timeout=TIMEOUT,
-            configuration=(*_mailmap(commit), "core.quotePath=false"),
+            configuration=(*mailmap(commit), "core.quotePath=false"),
         )
     adds = re.compile(rf"^\+.*(?<![\w$]){re.escape(name)}(?![\w$])", re.MULTILINE)
     changes = []
@@ -137,7 +137,7 @@ def moved_from(objects: Path, change: LineChange, name: str) -> tuple[str, str, 
         [
             line
             for line in _grep(objects, oid, "-w", "-F", "-e", name)
-            if line.path.endswith(extension) and _is_declaration(line.text, name)
+            if line.path.endswith(extension) and is_declaration(line.text, name)
         ]
         for oid in (parent, change.commit.oid)
     )
@@ -150,7 +150,7 @@ def moved_from(objects: Path, change: LineChange, name: str) -> tuple[str, str, 
     return None
 
 
-def _is_declaration(line: str, name: str) -> bool:
+def is_declaration(line: str, name: str) -> bool:
     """Return whether a line of code looks like one that declares a name."""
     word = re.escape(name)
     if line.startswith(
@@ -191,7 +191,7 @@ def authors_of_lines(
             "--",
             path,
             timeout=TIMEOUT,
-            configuration=_mailmap(commit),
+            configuration=mailmap(commit),
         )
     lines: Counter[str] = Counter()
     commits: dict[str, str] = {}
@@ -217,77 +217,26 @@ def resolve(objects: Path, revision: str) -> str | None:
     return printed.decode().strip()
 
 
-def tags_like(objects: Path, name: str) -> list[str]:
-    """Return tags that are spelt like `name`."""
-    printed = git.run(objects, "for-each-ref", "--format=%(refname:short)", "refs/tags", timeout=5.0)
-    return difflib.get_close_matches(name, printed.decode(errors="replace").split(), n=3)
-
-
-def tag_before(objects: Path, revision: str) -> str | None:
-    """Return the newest tag among the ancestors of a revision; None if there is none."""
-    oid = resolve(objects, f"{revision}^")
-    if oid is None:
-        return None
-    try:
-        return git.run(objects, "describe", "--tags", "--abbrev=0", oid, timeout=5.0).decode().strip()
-    except git.GitError:
-        return None
-
-
-class FileLines(NamedTuple):
-    """Lines added to and deleted from a file; 0 for binary files."""
-
-    path: str
-    added: int
-    deleted: int
-
-
-class RevisionChanges(NamedTuple):
-    """The commits of a revision that another one lacks, newest first, and the files that differ."""
-
-    commits: list[LineCommit]
-    files: list[FileLines]
-
-
-def changes_between(objects: Path, first: str, last: str, path: str = "") -> RevisionChanges:
-    """Return what changed from a commit to another one, optionally in a file or folder only.
-
-    Raises:
-        GitError: An object is missing, or it takes longer than `TIMEOUT`.
-    """
-    paths = ("--", path) if path else ()
-    with history_of(objects) as history:
-        log = ("log", f"--format={_COMMIT}", "--date=format:%Y-%m-%d", f"{first}..{last}", *paths)
-        commits = _commits(history.run(*log, timeout=TIMEOUT, configuration=_mailmap(last)))
-        numbers = history.run("diff", "--numstat", "-z", "--no-renames", first, last, *paths, timeout=TIMEOUT)
-    files = []
-    for record in numbers.split(b"\0"):
-        if record.count(b"\t") >= 2:
-            added, deleted, name = record.split(b"\t", 2)
-            lines = [int(number) if number.isdigit() else 0 for number in (added, deleted)]
-            files.append(FileLines(quote_path(name), *lines))
-    return RevisionChanges(commits, files)
-
-
-def last_with(objects: Path, commit: str, name: str) -> LineCommit | None:
-    """Return the newest commit that changed how often a name occurs outside of documents; None if there is none."""
+def commits_with(objects: Path, commit: str, name: str) -> list[LineCommit]:
+    """Return the newest commits that changed how often a name occurs outside of documents, newest first, at most 5."""
     with history_of(objects) as history:
         arguments = (
             "log",
             "-5",
-            f"--format={_COMMIT}",
+            f"--format={COMMIT}",
             "--date=format:%Y-%m-%d",
             "--name-only",
             f"-S{name}",
             commit,
         )
-        printed = history.run(*arguments, timeout=TIMEOUT, configuration=_mailmap(commit))
+        printed = history.run(*arguments, timeout=TIMEOUT, configuration=mailmap(commit))
+    found = []
     for record in printed.decode("utf-8", "replace").split("\x01")[1:]:
         head, _, paths = record.partition("\n")
         # Changelogs name what is gone.
         if any(not path.lower().endswith(_DOCUMENTS) for path in paths.split("\n") if path):
-            return next(iter(_commits(f"\x01{head}".encode())), None)
-    return None
+            found += commits_in(f"\x01{head}".encode())
+    return found
 
 
 def additions(objects: Path, commit: str, path: str, names: Sequence[str]) -> list[tuple[str, LineCommit]]:
@@ -303,7 +252,7 @@ def additions(objects: Path, commit: str, path: str, names: Sequence[str]) -> li
             "-p",
             "-U0",
             "--no-color",
-            f"--format={_COMMIT}",
+            f"--format={COMMIT}",
             "--date=format:%Y-%m-%d",
             commit,
         )
@@ -311,7 +260,7 @@ def additions(objects: Path, commit: str, path: str, names: Sequence[str]) -> li
             *arguments,
             *("--", path),
             timeout=TIMEOUT,
-            configuration=_mailmap(commit),
+            configuration=mailmap(commit),
             max_output=50_000_000,
         )
     added: dict[str, LineCommit] = {}
@@ -329,6 +278,8 @@ def additions(objects: Path, commit: str, path: str, names: Sequence[str]) -> li
 
 def author_dates(objects: Path, oids: Sequence[str]) -> dict[str, str]:
     """Return the date of each commit as its author saw it (YYYY-MM-DD); the database has times in UTC."""
+    if not oids:
+        return {}
     stdin = "".join(f"{oid}\n" for oid in oids).encode()
     command = ("log", "--no-walk=unsorted", "--stdin", "--format=%H %ad", "--date=format:%Y-%m-%d")
     with history_of(objects) as history:
@@ -336,12 +287,13 @@ def author_dates(objects: Path, oids: Sequence[str]) -> dict[str, str]:
     return dict(row.split(" ", 1) for row in printed.decode().splitlines())
 
 
-def _commits(printed: bytes) -> list[LineCommit]:
+def commits_in(printed: bytes) -> list[LineCommit]:
+    """Return the commits that git printed in the format `COMMIT`."""
     records = printed.decode("utf-8", "replace").split("\x01")[1:]
     return [LineCommit(*record.rstrip("\n").split("\0", 3)) for record in records if record.count("\0") == 3]
 
 
-def _mailmap(commit: str) -> tuple[str, ...]:
+def mailmap(commit: str) -> tuple[str, ...]:
     """Return the configuration by which git uses the commit's own .mailmap, and no other one."""
     return ("log.mailmap=true", f"mailmap.blob={commit}:.mailmap", "mailmap.file=")
 

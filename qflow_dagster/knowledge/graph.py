@@ -54,10 +54,40 @@ def dependencies(connection: Connection, snapshot: Snapshot, path: str) -> list[
     return sorted(rows, key=lambda row: (row.target_path is None, row.line))
 
 
+def imports_of_code(connection: Connection, snapshot: Snapshot, ending: str) -> list[Any]:
+    """Return what files whose path matches a pattern import: (path, line, module, test), own code before tests."""
+    query = text(f"""
+        SELECT f.source_path AS path, min(f.line) AS line, f.module, bool_or(g.test) AS test
+        FROM dependencies f JOIN files g ON g.repository_id = f.repository_id AND g.path = f.source_path
+         AND g.from_seq <= :seq AND (g.to_seq IS NULL OR g.to_seq > :seq)
+        WHERE {IN_SNAPSHOT} AND f.source_path ~ :ending AND NOT g.vendored
+        GROUP BY 1, 3 ORDER BY 4, 1, 2
+    """)
+    return list(connection.execute(query, {**snapshot.interval, "ending": ending}))
+
+
+def imports_below(connection: Connection, snapshot: Snapshot, folder: str) -> list[Any]:
+    """Return what files below a folder import that is not below it: (path, line, module, target_path), first lines.
+
+    The target is None if it is external; then each module is returned once.
+    """
+    query = text(f"""
+        SELECT DISTINCT ON (coalesce(f.target_path, f.module)) f.source_path AS path, f.line, f.module, f.target_path
+        FROM dependencies f
+        WHERE {IN_SNAPSHOT} AND starts_with(f.source_path, :below)
+          AND (f.target_path IS NULL OR NOT starts_with(f.target_path, :below))
+        ORDER BY coalesce(f.target_path, f.module), f.source_path, f.line
+    """)
+    rows = list(connection.execute(query, {**snapshot.interval, "below": f"{folder}/"}))
+    return sorted(rows, key=lambda row: (row.target_path is None, row.path, row.line))
+
+
 def reached_from(
-    connection: Connection, snapshot: Snapshot, path: str, *, exports: bool = False
+    connection: Connection, snapshot: Snapshot, paths: list[str], *, exports: bool = False
 ) -> list[Any]:
-    """Return the files that import a file directly or through others: (path, line, target, depth, test), nearest first.
+    """Return the files that import one of some files directly or through others, nearest first.
+
+    Columns: path, line, target, depth, test.
 
     `exports`: only through files that export again what they import (packages of Python, index files, `export from`,
     modules of Rust).
@@ -71,11 +101,11 @@ def reached_from(
     )
     query = text(f"""
         WITH RECURSIVE reached AS (
-            SELECT CAST(:path AS text) AS path, 0 AS depth
+            SELECT unnest(CAST(:paths AS text[])) AS path, 0 AS depth
             UNION
             SELECT f.source_path, a.depth + 1 FROM reached a JOIN dependencies f ON f.target_path = a.path
             WHERE {IN_SNAPSHOT} AND a.depth < 8 AND (a.depth = 0 OR true {through})
-        ), nearest AS (SELECT path, min(depth) AS depth FROM reached WHERE path <> :path GROUP BY 1)
+        ), nearest AS (SELECT path, min(depth) AS depth FROM reached WHERE path <> ALL(:paths) GROUP BY 1)
         SELECT n.path, d.line, d.target, n.depth, g.test
         FROM nearest n
         JOIN LATERAL (SELECT f.line, f.target_path AS target
@@ -84,7 +114,7 @@ def reached_from(
         JOIN LATERAL (SELECT f.test FROM files f WHERE {IN_SNAPSHOT} AND f.path = n.path) g ON true
         ORDER BY n.depth, g.test, n.path LIMIT 500
     """)
-    return list(connection.execute(query, {**snapshot.interval, "path": path}))
+    return list(connection.execute(query, {**snapshot.interval, "paths": paths}))
 
 
 def import_path(connection: Connection, snapshot: Snapshot, source: str, target: str) -> list[Step]:

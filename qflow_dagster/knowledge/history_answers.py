@@ -11,8 +11,8 @@ from typing import Any
 import re2
 
 from qflow_dagster.ingestion.git import GitError
-from qflow_dagster.knowledge import git_facts, history_lookups
-from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, listed
+from qflow_dagster.knowledge import git_facts, history_lookups, renames
+from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, count, listed
 from qflow_dagster.knowledge.git_facts import LineChange, LineCommit
 from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
 
@@ -59,16 +59,24 @@ def owners_in(content: str, path: str) -> tuple[int, list[str]]:
 def _by_history(context: QuestionContext, path: str) -> tuple[str, list[Evidence]]:
     if symbol := context.symbol():
         return _writers(context, symbol)
-    rows = history_lookups.authors(context.connection, context.snapshot, path)
+    return best_known(path, history_lookups.authors(context.connection, context.snapshot, path))
+
+
+def best_known(path: str, rows: Sequence[Any]) -> tuple[str, list[Evidence]]:
+    """Say who knows a file or folder best, of those who changed it.
+
+    Raises:
+        UnansweredError: There are none.
+    """
     if not rows:
         raise UnansweredError(f"the history of {path} was not ingested")
-    items = [f"{row.author_name} ({row.commits} commits, last {row.last:%Y-%m-%d})" for row in rows]
+    items = [f"{row.author_name} ({count(row.commits, 'commit')}, last {row.last:%Y-%m-%d})" for row in rows]
     sentence = (
         f"{path} is best known by {items[0]}, with {rows[0].commits / rows[0].total:.0%} of its commits"
     )
     sentence += f"; then {listed(items[1:4])}" if items[1:] else "; nobody else changed it"
     return sentence, [
-        Evidence(row.oid, path, None, f"{row.author_name}: {row.commits} commits") for row in rows
+        Evidence(row.oid, path, None, f"{row.author_name}: {count(row.commits, 'commit')}") for row in rows
     ]
 
 
@@ -109,8 +117,10 @@ def changed(context: QuestionContext) -> tuple[str, list[Evidence]]:
         f"{path} was last changed on {last.date} by {last.author}: {last.subject} "
         f"({last.oid[:10]}); the first of its commits is of {first.date} by {first.author}"
     )
-    return sentence, [
-        Evidence(row.oid, then, None, f"{row.date} {row.author}: {row.subject}") for row, then in rows
+    said, evidence = renames.of_file(context, path)
+    return sentence + said, [
+        *(Evidence(row.oid, then, None, f"{row.date} {row.author}: {row.subject}") for row, then in rows),
+        *evidence,
     ]
 
 
@@ -130,7 +140,7 @@ def introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """When, by whom and why a file or symbol was added, and in which release first."""
     if symbol := context.symbol():
         said, evidence = _introduced_lines(context, symbol)
-        name, oid = f"{symbol.name} ({symbol.path}:{symbol.line})", evidence[0].commit
+        name, oid, renamed = f"{symbol.name} ({symbol.path}:{symbol.line})", evidence[0].commit, ""
     else:
         path = context.path()
         oldest = history_lookups.changes(context.connection, context.snapshot, path, oldest=True)
@@ -138,13 +148,14 @@ def introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
         name, oid = path, first.oid
         said = f"on {first.date} by {first.author}: {first.subject} ({oid[:10]})"
         said += f", as {then}" if then != path else ""
-        evidence = [Evidence(oid, then, None, first.subject)]
+        renamed, others = renames.of_file(context, path)
+        evidence = [Evidence(oid, then, None, first.subject), *others]
     if oid in git_facts.boundary(context.objects()):
         raise UnansweredError(
             f"the clone is shallow: its history begins with {oid[:10]}, which has {name} already"
         )
     said += release_of(context, oid, "first released in", "in no release yet")
-    return f"{name} was introduced {said}", evidence
+    return f"{name} was introduced {said}{renamed}", evidence
 
 
 def _introduced_lines(context: QuestionContext, symbol: SymbolLocation) -> tuple[str, list[Evidence]]:
@@ -180,7 +191,9 @@ def _introduced_lines(context: QuestionContext, symbol: SymbolLocation) -> tuple
         evidence += _evidence(move.path, [move.commit])
     oldest = changes[-1].commit
     if oldest.oid != row.oid:
-        said += f"; its lines are from {oldest.date} by {oldest.author}, under another name: {oldest.subject}"
+        before = renames.name_before(context.objects(), row.oid, short)
+        name = f"the name {before}" if before else "another name"
+        said += f"; its lines are from {oldest.date} by {oldest.author}, under {name}: {oldest.subject}"
         evidence += _evidence(changes[-1].path, [oldest])
     return said, evidence
 

@@ -57,10 +57,74 @@ def changes(connection: Connection, snapshot: Snapshot, path: str, *, oldest: bo
     return list(connection.execute(query, {"id": snapshot.repository_id, "path": path}))
 
 
+def renames(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
+    """Return the commits that renamed a file, newest first, under its former names too.
+
+    Columns: oid, subject, author_name, path (the new one), previous_path.
+    """
+    query = text(f"""
+        {_NAMES}
+        SELECT c.oid, c.subject, c.author_name, x.path, x.previous_path
+        FROM changes x JOIN commits c ON c.id = x.commit_id WHERE c.reachable AND x.kind = 'renamed'
+        ORDER BY c.id DESC LIMIT 20
+    """)
+    return list(connection.execute(query, {"id": snapshot.repository_id, "path": path}))
+
+
+def authors_below(connection: Connection, snapshot: Snapshot, folder: str) -> list[Any]:
+    """Return who changed files below a folder, most commits first; the columns are those of `authors`."""
+    query = text("""
+        SELECT c.author_name, count(DISTINCT c.id) AS commits, sum(count(DISTINCT c.id)) OVER () AS total,
+               sum(coalesce(x.added_lines, 0)) AS added, max(c.authored_at) AS last,
+               (array_agg(c.oid ORDER BY c.authored_at DESC))[1] AS oid
+        FROM file_changes x JOIN commits c ON c.id = x.commit_id
+        WHERE x.repository_id = :id AND c.reachable AND starts_with(x.path, :below)
+        GROUP BY c.author_name ORDER BY commits DESC, added DESC LIMIT 10
+    """)
+    return list(connection.execute(query, {"id": snapshot.repository_id, "below": f"{folder}/"}))
+
+
+def changes_below(
+    connection: Connection, snapshot: Snapshot, folder: str, *, oldest: bool = False
+) -> list[Any]:
+    """Return commits that changed files below a folder, newest (or oldest) first, each with one of the files.
+
+    Columns: oid, subject, author_name, authored_at, kind, path, previous_path, total (number of commits).
+    """
+    query = text(f"""
+        SELECT *, count(*) OVER () AS total FROM (
+            SELECT DISTINCT ON (c.id) c.id, c.oid, c.subject, c.author_name, c.authored_at, x.kind, x.path,
+                   x.previous_path
+            FROM file_changes x JOIN commits c ON c.id = x.commit_id
+            WHERE x.repository_id = :id AND c.reachable AND starts_with(x.path, :below)
+            ORDER BY c.id, x.path) changed
+        ORDER BY id {"ASC" if oldest else "DESC"} LIMIT 10
+    """)
+    return list(connection.execute(query, {"id": snapshot.repository_id, "below": f"{folder}/"}))
+
+
+def removals_below(connection: Connection, snapshot: Snapshot, folder: str) -> list[Any]:
+    """Return commits that deleted files below a folder, or renamed them to elsewhere, newest first.
+
+    The columns are those of `removals`.
+    """
+    query = text("""
+        SELECT c.id, c.oid, c.subject, c.author_name, c.authored_at, x.kind,
+               coalesce(x.previous_path, x.path) AS path, CASE x.kind WHEN 'renamed' THEN x.path END AS new_path
+        FROM file_changes x JOIN commits c ON c.id = x.commit_id
+        WHERE x.repository_id = :id AND c.reachable
+          AND ((x.kind = 'deleted' AND starts_with(x.path, :below))
+               OR (x.kind = 'renamed' AND starts_with(x.previous_path, :below) AND NOT starts_with(x.path, :below)))
+        ORDER BY c.id DESC, x.path LIMIT 10
+    """)
+    return list(connection.execute(query, {"id": snapshot.repository_id, "below": f"{folder}/"}))
+
+
 def removals(connection: Connection, snapshot: Snapshot, name: str) -> list[Any]:
     """Return commits that deleted or renamed a file of that path, name or stem, newest first.
 
-    Columns: oid, subject, author_name, authored_at, kind, path (the old one), new_path (of a rename).
+    Columns: id (of the commit), oid, subject, author_name, authored_at, kind, path (the old one), new_path (of a
+    rename).
     """
     query = text("""
         SELECT * FROM (
@@ -71,7 +135,7 @@ def removals(connection: Connection, snapshot: Snapshot, name: str) -> list[Any]
             WHERE x.repository_id = :id AND c.reachable AND x.kind IN ('deleted', 'renamed')) gone
         WHERE path = :name OR right(path, length(:name) + 1) = '/' || :name
            OR regexp_replace(path, '^.*/|\\.[^./]*$', '', 'g') = :name
-        ORDER BY path <> :name, kind, id DESC LIMIT 10
+        ORDER BY path <> :name, path <> :name AND kind <> 'deleted', id DESC LIMIT 10
     """)
     return list(connection.execute(query, {"id": snapshot.repository_id, "name": name.removeprefix("./")}))
 

@@ -218,13 +218,22 @@ def within(
 
 def folder(connection: Connection, snapshot: Snapshot, name: str) -> str | None:
     """Return the folder of that path, or whose path ends with it, nearest to the top, own code first."""
+    return next(iter(folders(connection, snapshot, name)), None)
+
+
+def folders(connection: Connection, snapshot: Snapshot, name: str) -> list[str]:
+    """Return the folders of that path, or whose path ends with it, nearest to the top, own code first."""
     query = text(f"""
-        SELECT left('/' || f.path, strpos('/' || f.path, '/' || :name || '/') + length(:name)) FROM files f
-        WHERE {IN_SNAPSHOT} AND strpos('/' || f.path, '/' || :name || '/') > 0
-        ORDER BY f.vendored, f.test, strpos('/' || f.path, '/' || :name || '/'), f.path LIMIT 1
+        SELECT folder FROM (
+            SELECT DISTINCT ON (1)
+                   left('/' || f.path, strpos('/' || f.path, '/' || :name || '/') + length(:name)) AS folder,
+                   strpos('/' || f.path, '/' || :name || '/') AS place, f.vendored, f.test
+            FROM files f WHERE {IN_SNAPSHOT} AND strpos('/' || f.path, '/' || :name || '/') > 0
+            ORDER BY 1, f.vendored, f.test) named
+        ORDER BY vendored, test, place, folder LIMIT {MAX_ROWS}
     """)
-    path = connection.scalar(query, {**snapshot.interval, "name": name.strip("/").removeprefix("./")})
-    return path.removeprefix("/") if path else None
+    parameters = {**snapshot.interval, "name": name.strip("/").removeprefix("./")}
+    return [path.removeprefix("/") for path in connection.scalars(query, parameters)]
 
 
 def below(connection: Connection, snapshot: Snapshot, folder: str) -> list[str]:
@@ -233,7 +242,7 @@ def below(connection: Connection, snapshot: Snapshot, folder: str) -> list[str]:
         SELECT f.path FROM files f
         WHERE {IN_SNAPSHOT} AND f.kind IN ('file', 'executable')
           AND (:folder = '' OR starts_with(f.path, :folder || '/'))
-        ORDER BY length(f.path) - length(replace(f.path, '/', '')), f.path LIMIT 500
+        ORDER BY length(f.path) - length(replace(f.path, '/', '')), f.path LIMIT {MAX_LISTED}
     """)
     return list(connection.scalars(query, {**snapshot.interval, "folder": folder}))
 

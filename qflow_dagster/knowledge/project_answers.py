@@ -1,7 +1,8 @@
-"""Answers on the repository as a whole: totals, hotspots, languages, licence, how to run and to test it.
+"""Answers on the repository as a whole: what to do next, the licence, how to run and to test it.
 
 Belongs here: one function per kind of question, from facts, metrics, manifests and well-known files. Does not belong
-here: questions on a file or a name (`answers`, `code_answers`, `history_answers`).
+here: totals and rankings (`overview_answers`), questions on a file or a name (`answers`, `code_answers`,
+`history_answers`).
 """
 
 import json
@@ -9,64 +10,16 @@ import re
 import tomllib
 from collections.abc import Iterator
 
-from qflow_dagster.ingestion import queries
 from qflow_dagster.knowledge import lookups
-from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, UnansweredError, listed
+from qflow_dagster.knowledge.evidence import (
+    MAX_ROWS,
+    Evidence,
+    QuestionContext,
+    UnansweredError,
+    is_in,
+    listed,
+)
 from qflow_dagster.metrics import queries as metrics
-from qflow_dagster.metrics.tables import change_metrics, file_metrics
-
-
-def overview(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """Give totals and rankings: hotspots, largest and most complex, languages, people, commits."""
-    connection, snapshot, subject = context.connection, context.snapshot, context.subject.lower()
-    if "hotspot" in subject or "complex file" in subject:
-        rows = metrics.hotspots(connection, snapshot.repository_id, MAX_ROWS)
-        return "the hotspots are " + listed([row["path"] for row in rows]), [
-            context.at(row["path"], 1, row["reason"]) for row in rows
-        ]
-    if "complex" in subject or ("function" in subject and subject != "functions"):
-        rows = metrics.worst_functions(connection, snapshot.id, MAX_ROWS)
-        items = [
-            f"{row['function']} ({row['path']}:{row['line']}, cognitive {row['cognitive']})" for row in rows
-        ]
-        return "the most complex functions are " + listed(items), [
-            context.at(row["path"], row["line"], f"{row['function']}: cognitive {row['cognitive']}")
-            for row in rows
-        ]
-    if "imported" in subject:
-        rows = queries.most_imported(connection, snapshot)
-        return "most imported are " + listed(
-            [f"{row['path']} (by {row['imported_by']} files)" for row in rows]
-        ), [context.at(row["path"], 1, f"imported by {row['imported_by']} files") for row in rows]
-    if "file" in subject and subject != "files":
-        changed = "changed" in subject
-        table, column = (change_metrics, "commits") if changed else (file_metrics, "lines")
-        order = table.c[column].desc(), table.c.path
-        rows = metrics.top(connection, snapshot.id, table, ["path", column], order)
-        items = [f"{row['path']} ({row[column]:,} {column})" for row in rows]
-        return f"the files with most {column} are " + listed(items), [
-            context.at(row["path"], 1, f"{row[column]:,} {column}") for row in rows
-        ]
-    evidence = [Evidence(snapshot.commit_oid, None, None, f"snapshot of {snapshot.revision}")]
-    if "language" in subject:
-        rows = queries.languages(connection, snapshot)
-        return "languages: " + listed(
-            [f"{row['language']} ({row['code']:,} lines of code)" for row in rows]
-        ), evidence
-    summary = queries.commit_summary(connection, snapshot.repository_id)
-    if subject in ("commits",):
-        return (
-            f"{summary['commits']:,} commits from {summary['first']:%Y-%m-%d} to {summary['last']:%Y-%m-%d}",
-            evidence,
-        )
-    if subject in ("authors", "contributors", "maintainers", "wrote most"):
-        rows = queries.top_authors(connection, snapshot.repository_id)
-        items = [f"{row['author']} ({row['commits']:,} commits)" for row in rows]
-        return f"{summary['authors']:,} authors; most commits: {listed(items)}", evidence
-    if subject in ("functions", "symbols"):
-        rows = queries.symbol_kinds(connection, snapshot)
-        return listed([f"{row['symbols']:,} of kind {row['kind']}" for row in rows]), evidence
-    return f"{snapshot.file_count:,} files with {snapshot.lines:,} lines", evidence
 
 
 def next_work(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -74,21 +27,20 @@ def next_work(context: QuestionContext) -> tuple[str, list[Evidence]]:
     # Imported here: no other question asks for the plan.
     from qflow_dagster.execution import work_items
 
-    connection, snapshot, below = context.connection, context.snapshot, context.subject
+    connection, snapshot = context.connection, context.snapshot
+    below = context.folder() or context.file() or context.subject
     rows = [
         row
         for row in work_items.find(
             connection, repository_id=snapshot.repository_id, level="feature", state="open", limit=500
         )
-        if row["path"] and row["path"].startswith(below)
+        if row["path"] and is_in(row["path"], below)
     ][:MAX_ROWS]
     if rows:
         items = [f"{row['title']} ({row['path']}, score {row['wsjf'] or 0:.1f})" for row in rows]
         return f"by the plan: {listed(items)}", [context.at(row["path"], 1, row["title"]) for row in rows]
     spots = [
-        row
-        for row in metrics.hotspots(connection, snapshot.repository_id, 100)
-        if row["path"].startswith(below)
+        row for row in metrics.hotspots(connection, snapshot.repository_id, 100) if is_in(row["path"], below)
     ]
     if not spots:
         raise UnansweredError("nothing is planned, and no file is a hotspot")

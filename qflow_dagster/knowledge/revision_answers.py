@@ -7,9 +7,10 @@ Belongs here: one function per kind of question. Does not belong here: the histo
 import posixpath
 import re
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 
-from qflow_dagster.knowledge import git_facts, history_lookups, lookups
+from qflow_dagster.knowledge import git_facts, history_lookups, lookups, renames, revisions
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -18,6 +19,7 @@ from qflow_dagster.knowledge.evidence import (
     count,
     listed,
 )
+from qflow_dagster.knowledge.git_facts import LineCommit
 from qflow_dagster.knowledge.history_answers import file_commits, release_of, say_boundary
 
 # Who committed in this time works on the repository now.
@@ -30,7 +32,11 @@ def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
     subject = context.subject
     say_boundary(context)
     if path := context.file():
-        return f"{path} was not removed: it exists at this commit", [context.at(path, 1, path)]
+        said, evidence = renames.of_file(context, path)
+        return f"{path} was not removed: it exists at this commit{said}", [
+            context.at(path, 1, path),
+            *evidence,
+        ]
     symbols = lookups.symbols(context.connection, context.snapshot, subject)
     if symbols:
         places = [f"{symbol.path}:{symbol.line}" for symbol in symbols]
@@ -38,13 +44,20 @@ def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
             context.at(symbol.path, symbol.line, symbol.signature) for symbol in symbols[:MAX_ROWS]
         ]
     rows = history_lookups.removals(context.connection, context.snapshot, subject)
+    if not rows and "/" in subject:
+        rows = history_lookups.removals_below(context.connection, context.snapshot, subject.strip("/"))
     if rows:
         commits = file_commits(context, rows, subject)
         last, path = commits[0]
         verb = "was removed" if rows[0].kind == "deleted" else f"was renamed to {rows[0].new_path}"
         sentence = f"{path} {verb} on {last.date} by {last.author}: {last.subject} ({last.oid[:10]})"
-        return sentence + release_of(context, last.oid, *_RELEASED), [
-            Evidence(row.oid, then, None, f"{row.date} {row.author}: {row.subject}") for row, then in commits
+        became, later = renames.since(context, rows[0].new_path, rows[0].id) if rows[0].new_path else ("", [])
+        return sentence + release_of(context, last.oid, *_RELEASED) + became, [
+            *(
+                Evidence(row.oid, then, None, f"{row.date} {row.author}: {row.subject}")
+                for row, then in commits
+            ),
+            *later,
         ]
     if "/" in subject or re.search(r"\.\w{1,4}$", subject):
         raise UnansweredError(f"no commit of the ingested history removed a file {subject!r}")
@@ -54,73 +67,159 @@ def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
 def _removed_name(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Find the last commit after which no code has a name that nothing defines."""
     name = context.subject.rpartition(".")[2]
-    row = git_facts.last_with(context.objects(), context.snapshot.commit_oid, name)
-    if row is None:
+    commits = git_facts.commits_with(context.objects(), context.snapshot.commit_oid, name)
+    if not commits:
         raise UnansweredError(f"no commit of the history added or removed the name {name!r}")
     rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, name)
     code = lookups.code_paths(context.connection, context.snapshot, [line.path for line in rows])
     lines = [line for line in rows if line.path in code]
-    if lines:
+    renaming = _renaming(context, commits, name)
+    if lines and not renaming:
         raise UnansweredError(
             f"nothing defines {name!r}, but code still has the name: {lines[0].path}:{lines[0].line}"
         )
-    sentence = (
-        f"the last code with {name} was removed on {row.date} by {row.author}: {row.subject} ({row.oid[:10]})"
-    )
-    return sentence + release_of(context, row.oid, *_RELEASED), [
-        Evidence(row.oid, None, None, f"{row.date} {row.author}: {row.subject}")
-    ]
+    said, evidence = [], []
+    if renaming:
+        row, since = renaming
+        said.append(
+            f"{name} was renamed to {since} on {row.date} by {row.author}: {row.subject} ({row.oid[:10]})"
+        )
+        evidence.append(Evidence(row.oid, None, None, said[0]))
+    if lines:
+        context.limit(f"code still has the name: {lines[0].path}:{lines[0].line}")
+        return said[0], evidence
+    last = commits[0]
+    if not renaming or last != renaming[0]:
+        said.append(
+            f"the last code with {name} was removed on {last.date} by {last.author}: {last.subject} ({last.oid[:10]})"
+        )
+        evidence.append(Evidence(last.oid, None, None, f"{last.date} {last.author}: {last.subject}"))
+    return "; ".join(said) + release_of(context, last.oid, *_RELEASED), evidence
+
+
+def _renaming(
+    context: QuestionContext, commits: Sequence[LineCommit], name: str
+) -> tuple[LineCommit, str] | None:
+    """Return the newest of some commits that renamed the declaration of a name, and to what; None if none did."""
+    for row in commits:
+        if since := renames.name_since(context.objects(), row.oid, name):
+            return row, since
+    return None
 
 
 def between(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Summarize what changed between two revisions: commits, people, files with most changed lines; code first."""
-    first, _, last = context.subject.partition("..")
     objects = context.objects()
     say_boundary(context)
-    if not first:
-        # What is new in a release: since the release before it.
-        before = git_facts.tag_before(objects, last)
-        if before is None:
-            raise UnansweredError(f"the repository has no release {last!r} with a release before it")
-        first = before
-    oids = [
-        git_facts.resolve(objects, revision) if revision else context.snapshot.commit_oid
-        for revision in (first, last)
-    ]
-    for revision, oid in zip((first, last), oids, strict=True):
-        if oid is None:
-            near = git_facts.tags_like(objects, revision)
-            raise UnansweredError(
-                f"the repository has no revision {revision!r}"
-                + (f"; near it: {listed(near)}" if near else "")
-            )
-    changes = git_facts.changes_between(objects, str(oids[0]), str(oids[1]), context.other)
+    names, oids = _revisions(context)
+    first, last = (name or "this commit" for name in names)
+    where, paths = _asked_paths(context) if context.other else ("", [])
+    changes = revisions.changes_between(objects, oids[0], oids[1], paths)
+    if not changes.commits and any(revisions.has_path(objects, oid, path) for oid in oids for path in paths):
+        said = f"between {first} and {last}, no commit changed {where}"
+        return said, [Evidence(oids[1], paths[0], None, said)]
     if not changes.commits:
-        raise UnansweredError(f"{last or 'the snapshot'} has no commit that {first} does not have")
+        there = (
+            f"neither {first} nor {last} has {where}" if where else f"{last} has no commit that {first} lacks"
+        )
+        raise UnansweredError(there)
     code = lookups.code_paths(context.connection, context.snapshot, [file.path for file in changes.files])
     files = sorted(changes.files, key=lambda file: (file.path not in code, -file.added - file.deleted))
     people = Counter(row.author for row in changes.commits)
+    commits = [f"{row.date} {row.author}: {row.subject} ({row.oid[:10]})" for row in changes.commits]
     sentence = (
-        f"between {first} and {last or 'this commit'}"
-        + (f", in {context.other}" if context.other else "")
-        + f": {count(len(changes.commits), 'commit')} by "
+        f"between {first} and {last}"
+        + (f", in {where}" if where else "")
+        + f": {count(len(commits), 'commit')} by "
         + listed([f"{name} ({number})" for name, number in people.most_common()])
         + f"; {count(len(files), 'file')} changed: "
         + listed([f"{file.path} (+{file.added} -{file.deleted})" for file in files])
+        + ("; the newest commits: " if len(commits) > MAX_ROWS else "; commits: ")
+        + listed(commits)
+        + (", not named" if len(commits) > MAX_ROWS else "")
     )
-    evidence = [
-        Evidence(row.oid, None, None, f"{row.date} {row.author}: {row.subject}")
+    path = paths[0] if paths else None
+    return sentence, [
+        Evidence(row.oid, path, None, f"{row.date} {row.author}: {row.subject}")
         for row in changes.commits[:MAX_ROWS]
     ]
-    return sentence, evidence
+
+
+def _revisions(context: QuestionContext) -> tuple[list[str], list[str]]:
+    """Return the names and the commits of the older and the newer revision; the newer name is empty for the snapshot's.
+
+    Raises:
+        UnansweredError: One is none, or may be several.
+    """
+    objects = context.objects()
+    first, _, last = context.subject.partition("..")
+    names = [_revision(context, name) if name else "" for name in (first, last)]
+    if not first:
+        # What is new in a release: since the release before it.
+        before = revisions.tag_before(objects, names[1])
+        if before is None:
+            raise UnansweredError(f"the repository has no release {last!r} with a release before it")
+        names[0] = before
+    oids = [
+        git_facts.resolve(objects, name) or name if name else context.snapshot.commit_oid for name in names
+    ]
+    if oids[0] != oids[1] and revisions.is_before(objects, oids[1], oids[0]):
+        # The newer one was named first.
+        return names[::-1], oids[::-1]
+    return names, oids
+
+
+def _revision(context: QuestionContext, name: str) -> str:
+    """Return the revision that a name means.
+
+    Raises:
+        UnansweredError: It means none, or several.
+    """
+    found = revisions.named(context.objects(), name)
+    if len(found) > 1:
+        raise UnansweredError(f"{name!r} may be each of the tags {listed(found)}")
+    if not found:
+        near = revisions.like(context.objects(), name)
+        raise UnansweredError(
+            f"the repository has no revision {name!r}" + (f"; near it: {listed(near)}" if near else "")
+        )
+    return found[0]
+
+
+def _asked_paths(context: QuestionContext) -> tuple[str, list[str]]:
+    """Return the file or folder that is asked about, as text, and its paths: also what a file was called before."""
+    asked = context._replace(subject=context.other)
+    if folder := asked.folder():
+        return folder, [folder]
+    if (path := asked.file()) is None:
+        symbols = lookups.symbols(context.connection, context.snapshot, context.other)
+        if not symbols:
+            # It may be gone.
+            return context.other, [context.other.strip("/")]
+        path = symbols[0].path
+        if posixpath.splitext(posixpath.basename(path))[0] != symbols[0].name:
+            context.limit(f"this is of all of {path}, where {symbols[0].name} is defined")
+    renamed = history_lookups.renames(context.connection, context.snapshot, path)
+    return path, list(dict.fromkeys([path, *(row.previous_path for row in renamed)]))
 
 
 def active(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name who committed in the last 90 days, and the folders and files that each changed most."""
-    rows = history_lookups.recent_changes(context.connection, context.snapshot, ACTIVE, context.subject)
+    path, where = "", ""
+    if context.subject:
+        where, (path, *_) = _asked_paths(context._replace(other=context.subject))
+        where = f" to {where}"
+    rows = history_lookups.recent_changes(context.connection, context.snapshot, ACTIVE, path)
+    if not rows and path:
+        last = history_lookups.changes(context.connection, context.snapshot, path)
+        last = last or history_lookups.changes_below(context.connection, context.snapshot, path)
+        row, then = file_commits(context, last[:1], path)[0]
+        said = f"nobody committed{where} in the 90 days before the newest commit; the last one who did is {row.author}"
+        return f"{said}, on {row.date}: {row.subject} ({row.oid[:10]})", [
+            Evidence(row.oid, then, None, f"{row.date} {row.author}: {row.subject}")
+        ]
     if not rows:
-        where = f" to {context.subject}" if context.subject else ""
-        raise UnansweredError(f"nobody committed{where} in the 90 days before the newest commit")
+        raise UnansweredError("nobody committed in the 90 days before the newest commit")
     commits: dict[str, dict[str, tuple[str, str]]] = {}
     folders: dict[str, Counter[str]] = {}
     for row in rows:
@@ -138,4 +237,4 @@ def active(context: QuestionContext) -> tuple[str, list[Evidence]]:
         for name in people[:MAX_ROWS]
         for oid, (date, subject) in list(commits[name].items())[:1]
     ]
-    return f"in the 90 days before {newest:%Y-%m-%d}: {listed(items)}", evidence
+    return f"in the 90 days before {newest:%Y-%m-%d}{where}: {listed(items)}", evidence

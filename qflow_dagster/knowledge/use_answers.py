@@ -107,7 +107,7 @@ def dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
     evidence: list[Evidence] = []
     others: Sequence[Line] = []
     if context.file():
-        others = _using(context, path, {row.path for row in rows})
+        others = without_import(context, [path], {row.path for row in rows})
     else:
         sentence, evidence = used(context)
         parts.append(sentence)
@@ -115,7 +115,7 @@ def dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
         importing = listed([row.path for row in rows], rows[0].total)
         parts.append(f"{counted(rows[0].total, 'file', 'import')} {path}: {importing}")
     if others:
-        parts.append(_without_import(path, others))
+        parts.append(users_as_text(path, others))
     evidence += [context.at(row.path, row.line, f"imports {path}") for row in rows[: 2 * MAX_ROWS]]
     evidence += [context.at(row.path, row.line, row.text) for row in others[: 3 * MAX_ROWS]]
     if not parts:
@@ -123,44 +123,50 @@ def dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
     return "; ".join(parts), evidence
 
 
-def _without_import(path: str, rows: Sequence[Line]) -> str:
+def users_as_text(path: str, rows: Sequence[Line]) -> str:
+    """Say which files use what a file or folder defines, without an import of it."""
     verb = "uses" if len(rows) == 1 else "use"
     return (
         f"{count(len(rows), 'file')} {verb} what {path} defines, without an import of it: {listed(at(rows))}"
     )
 
 
-def _using(context: QuestionContext, path: str, importing: Collection[str]) -> Sequence[Line]:
-    """Return the first line in each file that names what only this file defines, of languages that need no import."""
-    if not path.endswith(_WITHOUT_IMPORTS):
-        return []
+def without_import(
+    context: QuestionContext, paths: Sequence[str], importing: Collection[str]
+) -> Sequence[Line]:
+    """Return the first line in each other file that names what only these define, of languages that need no import."""
     connection, snapshot = context.connection, context.snapshot
-    defined = lookups.within(connection, snapshot, path)
-    short = {
-        lookups.short_name(symbol.name) for symbol in defined if symbol.kind in (*TYPES, "function", "module")
-    }
-    declarations = Declarations(connection, snapshot)
-    declarations.load_names(short)
-    unique = [
-        name
-        for name in sorted(short)
-        if all(d.path == path or d.holder != "module" for d in declarations.definitions(name))
-    ]
-    if len(unique) < len(short):
-        others = sorted(short - set(unique))
-        context.limit(
-            f"uses of {listed(others)} were not looked for, because other files define that name, too"
-        )
-    return [
-        row for row in using(context, unique, path.rpartition(".")[2]) if row.path not in {path, *importing}
-    ]
+    defined: dict[str, set[str]] = {}
+    for path in paths:
+        if path.endswith(_WITHOUT_IMPORTS):
+            symbols = lookups.within(connection, snapshot, path)
+            defined.setdefault(path.rpartition(".")[2], set()).update(
+                lookups.short_name(s.name) for s in symbols if s.kind in (*TYPES, "function", "module")
+            )
+    found: list[Line] = []
+    for extension, short in defined.items():
+        declarations = Declarations(connection, snapshot)
+        declarations.load_names(short)
+        unique = [
+            name
+            for name in sorted(short)
+            if all(d.path in paths or d.holder != "module" for d in declarations.definitions(name))
+        ]
+        if len(unique) < len(short):
+            others = sorted(short - set(unique))
+            context.limit(
+                f"uses of {listed(others)} were not looked for, because other files define that name, too"
+            )
+        rows = using(context, unique, extension)
+        found += [row for row in rows if row.path not in {*paths, *importing}]
+    return found
 
 
 def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """List what a change of a file or function may break: dependents, theirs, and the tests among them."""
     connection, snapshot = context.connection, context.snapshot
     path = context.path()
-    levels = graph.reached_from(connection, snapshot, path)
+    levels = graph.reached_from(connection, snapshot, [path])
     found = [] if context.file() else callers.callers(connection, snapshot, context.subject)
     parts, evidence = code_answers.callers_as_text(context, found)
     evidence.insert(0, context.at(path, 1, path))
@@ -181,7 +187,7 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
             + (f": {listed(tests)}" if tests else "")
         )
         evidence += [context.at(row.path, row.line, f"imports {row.target}") for row in levels[:MAX_ROWS]]
-    if not found and (others := _using(context, path, {row.path for row in direct})):
-        parts.append(_without_import(path, others))
+    if not found and (others := without_import(context, [path], {row.path for row in direct})):
+        parts.append(users_as_text(path, others))
         evidence += [context.at(row.path, row.line, row.text) for row in others[: 3 * MAX_ROWS]]
     return "; ".join(parts) or f"no file of the repository imports {path}", evidence

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, Text, cast, select, text
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.ingestion.queries import FILES_OF_SNAPSHOT, IN_SNAPSHOT
+from qflow_dagster.ingestion.queries import FILES_OF_SNAPSHOT, IN_PLACE, IN_SNAPSHOT
 from qflow_dagster.metrics import tables
 
 IN_CURRENT = f"JOIN snapshots n ON n.id = r.current_snapshot_id JOIN {FILES_OF_SNAPSHOT}"
@@ -251,8 +251,13 @@ def cognitive_histogram(connection: Connection, snapshot_id: int) -> list[tuple[
     return list(zip([*(label for *_, label in bounds), "> 25"], row, strict=True))
 
 
-def worst_functions(connection: Connection, snapshot_id: int, limit: int = 10) -> list[dict[str, Any]]:
-    """Return the functions of highest cognitive complexity, without vendored and generated files."""
+def worst_functions(
+    connection: Connection, snapshot_id: int, limit: int = 10, path: str = ""
+) -> list[dict[str, Any]]:
+    """Return the functions of highest cognitive complexity, without vendored and generated files.
+
+    `path`: those of a file, or below a folder, alone.
+    """
     return _rows(
         connection,
         f"""
@@ -260,10 +265,10 @@ def worst_functions(connection: Connection, snapshot_id: int, limit: int = 10) -
                    m.nesting, m.code_lines
             FROM snapshots n JOIN {FILES_OF_SNAPSHOT}
             JOIN symbols s ON s.blob_id = f.blob_id JOIN function_metrics m ON m.symbol_id = s.id
-            WHERE n.id = :id AND {UNITS} AND NOT f.vendored AND NOT f.generated
+            WHERE n.id = :id AND {UNITS} AND NOT f.vendored AND NOT f.generated AND {IN_PLACE}
             ORDER BY m.cognitive DESC, f.path, s.start_line LIMIT :limit
         """,
-        {"id": snapshot_id, "limit": limit},
+        {"id": snapshot_id, "limit": limit, "path": path},
     )
 
 

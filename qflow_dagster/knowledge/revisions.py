@@ -1,0 +1,132 @@
+"""The revisions that a question names: tags, branches and commits, and releases without the prefix of their tag.
+
+Belongs here: which commits they are, the release before one, what changed between two. Does not belong here: the
+history of lines (`git_facts`), answers as text (`revision_answers`).
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from qflow_dagster.ingestion import git
+from qflow_dagster.ingestion.commit_graphs import history_of
+from qflow_dagster.ingestion.paths import quote_path
+from qflow_dagster.knowledge import git_facts
+from qflow_dagster.knowledge.git_facts import LineCommit
+
+TIMEOUT = 5.0
+# What may stand before the version in the name of a tag: "release-", "rel/name-", "package@", "py3/", not "1.".
+_PREFIX = r"(?:.*[/@A-Za-z]|.*(?<!\d)[._-])?"
+# The name of a tag, and the version that it ends with.
+_TAG = re.compile(r"(?P<prefix>.*?)\d+(?:[._]\d+)*(?:[-._+]?[A-Za-z][\w.+-]*)?$")
+
+
+def named(objects: Path, name: str) -> list[str]:
+    """Return the revisions that a name may mean: the one that git knows by it, else the tags that end with it.
+
+    "1.14.1" and "v1.14.1" mean the tags rel/shop-1.14.1 and REL_1_14_1, "1.14" means 1.14.0 if there is no 1.14.
+    """
+    if git_facts.resolve(objects, name):
+        return [name]
+    version = re.sub(r"^[vV](?=\d)", "", name)
+    tags = _tags(objects)
+    for ending in (version, f"{version}.0") if version[:1].isdigit() else (version,):
+        parts = r"[._-]".join(map(re.escape, ending.split(".")))
+        found = [tag for tag in tags if re.fullmatch(rf"{_PREFIX}{parts}", tag, re.IGNORECASE)]
+        if found:
+            commits = {git_facts.resolve(objects, tag) for tag in found}
+            return found if len(commits) > 1 else found[:1]
+    return []
+
+
+def like(objects: Path, name: str) -> list[str]:
+    """Return tags that are spelt like a name."""
+    return difflib.get_close_matches(name, _tags(objects), n=3)
+
+
+def _tags(objects: Path) -> list[str]:
+    printed = git.run(objects, "for-each-ref", "--format=%(refname:short)", "refs/tags", timeout=TIMEOUT)
+    return printed.decode(errors="replace").split()
+
+
+def tag_before(objects: Path, revision: str) -> str | None:
+    """Return the newest tag among the ancestors of a revision, of the same package; None if there is none."""
+    oid = git_facts.resolve(objects, f"{revision}^")
+    if oid is None:
+        return None
+    tag = _TAG.fullmatch(revision)
+    prefix = re.sub(r"([*?\[\\])", r"\\\1", tag["prefix"]) if tag else ""
+    same = f"--match={prefix}[0-9]*" if tag else "--match=*"
+    # A repository of several packages has tags of each; one of a single package may have changed how it writes them.
+    for pattern in (same,) if re.search(r"[/@]", prefix) else (same, "--match=*"):
+        try:
+            printed = git.run(objects, "describe", "--tags", "--abbrev=0", pattern, oid, timeout=TIMEOUT)
+        except git.GitError:
+            continue
+        return printed.decode().strip()
+    return None
+
+
+class FileLines(NamedTuple):
+    """Lines added to and deleted from a file; 0 for binary files."""
+
+    path: str
+    added: int
+    deleted: int
+
+
+class RevisionChanges(NamedTuple):
+    """The commits of a revision that another one lacks, newest first, and the files that differ."""
+
+    commits: list[LineCommit]
+    files: list[FileLines]
+
+
+def changes_between(objects: Path, first: str, last: str, paths: Sequence[str] = ()) -> RevisionChanges:
+    """Return what changed from a commit to another one, optionally in some files or folders only.
+
+    Raises:
+        GitError: An object is missing, or it takes longer than `git_facts.TIMEOUT`.
+    """
+    with history_of(objects) as history:
+        arguments = (
+            f"--format={git_facts.COMMIT}",
+            "--date=format:%Y-%m-%d",
+            f"{first}..{last}",
+            "--",
+            *paths,
+        )
+        configuration = git_facts.mailmap(last)
+        printed = history.run("log", *arguments, timeout=git_facts.TIMEOUT, configuration=configuration)
+        arguments = ("--numstat", "-z", "--no-renames", first, last, "--", *paths)
+        numbers = history.run("diff", *arguments, timeout=git_facts.TIMEOUT)
+    files = []
+    for record in numbers.split(b"\0"):
+        if record.count(b"\t") >= 2:
+            added, deleted, name = record.split(b"\t", 2)
+            lines = [int(number) if number.isdigit() else 0 for number in (added, deleted)]
+            files.append(FileLines(quote_path(name), *lines))
+    return RevisionChanges(git_facts.commits_in(printed), files)
+
+
+def is_before(objects: Path, first: str, last: str) -> bool:
+    """Return whether a commit is another one's ancestor.
+
+    Raises:
+        GitError: An object is missing.
+    """
+    with history_of(objects) as history:
+        return not history.run(
+            "rev-list", "--max-count=1", first, f"^{last}", timeout=git_facts.TIMEOUT
+        ).strip()
+
+
+def has_path(objects: Path, oid: str, path: str) -> bool:
+    """Return whether a commit has a file or folder.
+
+    Raises:
+        GitError: An object is missing.
+    """
+    return bool(git.run(objects, "ls-tree", "--name-only", oid, "--", path, timeout=TIMEOUT).strip())

@@ -1,0 +1,113 @@
+"""Totals and rankings, of the repository, a folder or a file: what is long is not what is complex."""
+
+import pytest
+from sqlalchemy import Engine
+
+from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
+from qflow_dagster.knowledge import answers, index
+from qflow_dagster.knowledge.evidence import NOT_KNOWN
+from qflow_dagster.knowledge.questions import ParsedQuestion
+from qflow_dagster.metrics import pipeline
+from tests.ingestion.conftest import BOB, GitRepository, Ingested
+
+LONG = "def long(loaf):\n" + "    loaf.turn()\n" * 30
+COMPLEX = "def twisted(loaf):\n    for part in loaf:\n        if part:\n            while part:\n                part = 0\n"
+FILES = {
+    "shop/oven.py": f"{COMPLEX}\n\n{LONG}",
+    "shop/knead.ts": "export function knead() {\n  return 1\n}\n",
+    "shop/recipes.md": "Flour and water.\n" * 200,
+    "shopping.py": "def longer():\n" + "    print(1)\n" * 50,
+    "tests/test_oven.py": "def test_long():\n" + "    assert 1\n" * 90,
+    "vendor/lib.py": "def longest():\n" + "    print(1)\n" * 400,
+}
+# Subject, file or folder, words of the answer in this order, words that it must not have, the first place of the evidence.
+QUESTIONS = [
+    (
+        "longest functions",
+        "shop/oven.py",
+        ["long (shop/oven.py:8, 31 lines)", "twisted"],
+        ["longer", "knead"],
+        "shop/oven.py:8",
+    ),
+    ("longest functions", "shop", ["long (shop/oven.py:8", "twisted", "knead"], ["longer"], "shop/oven.py:8"),
+    (
+        "largest functions",
+        "",
+        ["longer", "long (", "those of tests", "test_long"],
+        ["longest ("],
+        "shopping.py:1",
+    ),
+    (
+        "most complex functions",
+        "shop",
+        ["twisted (shop/oven.py:1, cognitive 6)", "long"],
+        ["test_"],
+        "shop/oven.py:1",
+    ),
+    (
+        "largest files",
+        "shop",
+        ["of code", "shop/oven.py (38)", "other files", "shop/recipes.md (200)"],
+        ["shopping"],
+        "shop/oven.py:1",
+    ),
+    (
+        "largest files",
+        "",
+        ["tests/test_oven.py", "shopping.py", "shop/oven.py"],
+        ["vendor"],
+        "tests/test_oven.py:1",
+    ),
+    ("most complex files", "shop", ["shop/oven.py (6)"], ["shopping"], "shop/oven.py:1"),
+    ("most changed files", "shop", ["shop/oven.py (2)", "shop/knead.ts (1)"], ["shopping"], "shop/oven.py:1"),
+    ("hotspots", "shop", ["the hotspots in shop are shop/oven.py"], ["shopping"], "shop/oven.py:1"),
+    ("languages", "shop", ["languages in shop", "Python", "TypeScript"], [], None),
+    ("files", "shop", ["3 files with 241 lines in shop"], [], None),
+    (
+        "authors",
+        "shop/oven.py",
+        ["2 commits changed shop/oven.py", "Bob (1 commit)", "Ann (1 commit)"],
+        [],
+        None,
+    ),
+    ("commits", "shop", ["2 commits changed shop"], [], None),
+    ("functions", "shop", ["3 of kind function in shop"], [], None),
+    (
+        "longest functions",
+        "twisted",
+        ["long (shop/oven.py:8", "this is of all of shop/oven.py"],
+        [],
+        "shop/oven.py:8",
+    ),
+    ("longest functions", "shop/none.py", ["no file or folder", "shop/none.py"], [], None),
+]
+
+
+@pytest.fixture
+def shop(engine: Engine, repository: GitRepository, ingested: Ingested) -> Snapshot:
+    repository.commit({**FILES, "shop/oven.py": COMPLEX}, "First")
+    repository.commit({"shop/oven.py": FILES["shop/oven.py"]}, "Turn", BOB)
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+    index.update(engine, snapshot)
+    pipeline.compute_all(engine, snapshot.id)
+    return snapshot
+
+
+def test_overviews_of_places(engine: Engine, shop: Snapshot) -> None:
+    wrong = []
+    with engine.connect() as connection:
+        for subject, place, words, others, first in QUESTIONS:
+            answer = answers.of(connection, shop, ParsedQuestion("overview", subject, place))
+            order = [answer.words.find(word) for word in words]
+            places = [f"{item.path}:{item.line}" for item in answer.evidence if item.line]
+            if (
+                -1 in order
+                or order != sorted(order)
+                or any(word in answer.words for word in others)
+                or (places[0] if places else None) != first
+                or (answer.understood.kind == NOT_KNOWN) == bool(answer.evidence)
+            ):
+                wrong.append((subject, place, answer.words, places))
+    assert wrong == []
