@@ -44,7 +44,7 @@ from qflow_dagster.knowledge.evidence import (
     count,
     listed,
 )
-from qflow_dagster.knowledge.mentions import fields_of
+from qflow_dagster.knowledge.fields import fields_of
 from qflow_dagster.knowledge.questions import nearest_forms, parse
 from qflow_dagster.metrics import queries as metrics
 
@@ -293,9 +293,9 @@ def _members(context: QuestionContext) -> tuple[str, list[Evidence]]:
         parts = context.meant or [context.definition()]
         found = [lookups.members(context.connection, context.snapshot, part) for part in parts]
         members = list(dict.fromkeys(member for part in found for member in part))
-        fields = [field for part in parts for field in fields_of(context, part)]
-        places = {(member.path, member.line) for member in members}
-        members += [field for field in fields if (field.path, field.line) not in places]
+        fields = fields_of(context, parts)
+        members += [field for field in fields if not any(_is_part(field, member) for member in members)]
+        members.sort(key=lambda member: (member.path != symbol.path, member.path, member.line))
         if symbol.path.endswith((".py", ".rb", ".js")):
             context.limit("attributes that methods set are not looked at")
     if not members:
@@ -309,6 +309,12 @@ def _members(context: QuestionContext) -> tuple[str, list[Evidence]]:
     sentence = f"{heading} has {count(len(members), 'member')}: " + ", ".join(items)
     evidence = [context.at(member.path, member.line, member.signature or member.name) for member in members]
     return sentence, evidence if context.file() else [*evidence, context.at_definition()]
+
+
+def _is_part(field: lookups.SymbolLocation, member: lookups.SymbolLocation) -> bool:
+    """Return whether a field is a symbol already: a function in an attribute."""
+    same = field.path == member.path and lookups.short_name(field.name) == lookups.short_name(member.name)
+    return same and member.line <= field.line <= member.end_line
 
 
 def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:

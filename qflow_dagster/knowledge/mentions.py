@@ -2,7 +2,8 @@
 
 Facts come from definitions, calls and imports. A name may also be passed as a value, be the type of a variable, be in a
 macro, a string or a template, or in a file that is not read as code. An answer is complete if each line that has the
-name is accounted for. Does not belong here: what a call refers to (`call_targets`), answers (`answers`).
+name is accounted for. Does not belong here: what a call refers to (`call_targets`), the fields of types (`fields`),
+answers (`answers`).
 """
 
 import re
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from qflow_dagster.knowledge import git_facts, lookups
 from qflow_dagster.knowledge.evidence import QuestionContext
 from qflow_dagster.knowledge.git_facts import Line
-from qflow_dagster.knowledge.lookups import SymbolLocation
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Tree
@@ -152,55 +152,6 @@ def _declares(tree: "Tree", start: int, end: int) -> bool | None:
 
 # The fields of grammars in which names are.
 _NAMING = ("name", "declarator", "left", "key")
-_FIELDS = re.compile(
-    r"field|propert|variant|enumerator|enum_constant|enum_entry|const_element|assignment|class_parameter"
-)
-_BODIES = re.compile(r"^(?:function|method|constructor|lambda|closure|arrow|block|secondary_constructor)")
-
-
-def fields_of(context: QuestionContext, declared: SymbolLocation) -> list[SymbolLocation]:
-    """Return the fields, properties and values that the declaration of a type has, which are no symbols."""
-    from qflow_dagster.ingestion import languages
-    from qflow_dagster.ingestion.extraction.grammars import grammar
-
-    source = context.texts([declared.path]).get(declared.path, "").encode()
-    language = grammar(languages.detect(declared.path, source[: languages.HEAD_BYTES]))
-    if language is None:
-        return []
-    fields: list[SymbolLocation] = []
-    pending = [language.parser.parse(source).root_node]
-    while pending:
-        node = pending.pop()
-        first, last = node.start_point[0] + 1, node.end_point[0] + 1
-        if last < declared.line or first > declared.end_line:
-            continue
-        inside = first > declared.line or (declared.line <= first and last <= declared.end_line)
-        names = _names_of(node) if inside and _FIELDS.search(node.type) else []
-        for name in names:
-            text = " ".join(_text(node).split())[:200]
-            place = (declared.path, name.start_point[0] + 1, "field", f"{declared.name}.{_text(name)}", text)
-            fields.append(SymbolLocation(*place, last, declared.oid))
-        if not names and not (inside and _BODIES.match(node.type)):
-            pending += node.children[::-1]
-    return fields
-
-
-def _names_of(node: "Node") -> "list[Node]":
-    """Return the names that a node declares, out of the declarators around them."""
-    found = [child for field in _NAMING for child in node.children_by_field_name(field)]
-    inner = [child for child in node.children if child.type == "variable_declaration"] or [node]
-    found = found or [name for child in inner if (name := _first_identifier(child))]
-    names = []
-    for name in found:
-        while inner := name.child_by_field_name("declarator") or name.child_by_field_name("name"):
-            name = inner
-        if re.fullmatch(rb"[\w$#@]+", name.text or b""):
-            names.append(name)
-    return names
-
-
-def _text(node: "Node") -> str:
-    return (node.text or b"").decode("utf-8", "replace")
 
 
 def _is_import(node: "Node") -> bool:
