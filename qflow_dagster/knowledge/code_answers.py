@@ -15,20 +15,30 @@ from qflow_dagster.knowledge.evidence import (
     count,
     listed,
 )
-from qflow_dagster.knowledge.mentions import at, mentions
+from qflow_dagster.knowledge.mentions import at, mentions, say_what_is_unread, where
 
 # How calls are called whose receiver has no declared type.
-POSSIBLY = "may also be called, on what has no declared type,"
+POSSIBLY = "may also be called, on what has no declared type or that of an interface or base,"
 
 
 def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """Name the lines that have a word which is no symbol: a constant, an environment variable, an option."""
-    rows = lines_of_code(context)
+    """Name the lines that have a word which is no symbol, and how: a constant, an environment variable, an option."""
+    found = mentions(context, context.subject)
+    rows = [*found.uses, *found.declarations, *found.prose]
     if not rows:
         raise UnansweredError(f"no file of code has the word {context.subject}")
-    items = [f"{row.path}:{row.line}" for row in rows]
+    say_what_is_unread(context, found)
+    around = lookups.enclosing(context.connection, context.snapshot, [(row.path, row.line) for row in rows])
+    items = []
+    for row in rows:
+        how = (
+            "declared"
+            if row in found.declarations
+            else found.roles.get((row.path, row.line), "in a comment or text")
+        )
+        items.append(where(how, around[row.path, row.line], row))
     return f"{context.subject} is in {count(len(rows), 'line')} of code: {listed(items)}", [
-        context.at(row.path, row.line, row.text) for row in rows[:MAX_ROWS]
+        context.at(row.path, row.line, row.text) for row in rows[: 2 * MAX_ROWS]
     ]
 
 
@@ -56,13 +66,6 @@ def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:
     ]
 
 
-def lines_of_code(context: QuestionContext) -> list[git_facts.Line]:
-    """Return the lines of own code that have the subject as a word, those of the program before tests."""
-    rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, context.subject)
-    say_cut(context, rows)
-    return _in_code(context, rows)
-
-
 def say_cut(context: QuestionContext, rows: Sequence[git_facts.Line]) -> None:
     """Say that more lines have a word than are read."""
     if len(rows) >= git_facts.MAX_LINES:
@@ -75,12 +78,6 @@ def say_homonyms(context: QuestionContext) -> None:
     if len(groups) > callers.MAX_DEFINITIONS:
         others = [f"{symbol.path}:{symbol.line}" for symbol, *_ in groups[callers.MAX_DEFINITIONS :]]
         context.limit(f"of the definitions of that name, these were not looked at: {listed(others)}")
-
-
-def _in_code(context: QuestionContext, rows: list[git_facts.Line]) -> list[git_facts.Line]:
-    """Return the lines of own code, that of the program before tests."""
-    code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in rows])
-    return sorted((row for row in rows if row.path in code), key=lambda row: code[row.path])
 
 
 def callers_as_text(
@@ -107,6 +104,9 @@ def callers_as_text(
     if found and (foreign := found[0].foreign):
         places = [f"{call.path}:{call.line}" for call in foreign]
         context.limit(f"calls of that name that are taken for those of other libraries: {listed(places)}")
+    if found and (unresolved := found[0].unresolved):
+        places = [f"{call.path}:{call.line}" for call in unresolved]
+        context.limit(f"what these calls of that name refer to was not found: {listed(places)}")
     return parts, evidence
 
 

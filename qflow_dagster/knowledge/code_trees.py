@@ -33,14 +33,19 @@ class CodeTree(NamedTuple):
         return sorted(inside, key=lambda node: node.start_byte)
 
 
-def read(path: str, source: bytes) -> CodeTree | None:
-    """Return the tree of a file; None if no grammar reads it."""
+def read(path: str, source: bytes, *, plain: bool = False) -> CodeTree | None:
+    """Return the tree of a file; None if no grammar reads it.
+
+    It is the tree that facts are of, in which macros may be blank; `plain`: that of all the text.
+    """
     # The parsers take longer to import than most questions to answer.
     from qflow_dagster.ingestion import languages
     from qflow_dagster.ingestion.extraction import syntax
     from qflow_dagster.ingestion.extraction.grammars import grammar
 
     found = grammar(languages.detect(path, source[: languages.HEAD_BYTES]))
+    if found and plain:
+        return CodeTree(found, found.parser.parse(source))
     parsed = syntax.parse(found, source, TIMEOUT) if found else None
     return CodeTree(found, parsed[0]) if found and parsed else None
 

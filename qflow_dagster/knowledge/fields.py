@@ -18,10 +18,23 @@ if TYPE_CHECKING:
 # Nodes that declare fields, by the grammars that have them.
 _FIELDS = frozenset(
     {
-        *("assignment", "enum_assignment", "field_definition", "public_field_definition", "property_signature"),
+        *(
+            "assignment",
+            "enum_assignment",
+            "field_definition",
+            "public_field_definition",
+            "property_signature",
+        ),
         *("field_declaration", "property_declaration", "protocol_property_declaration", "property_element"),
         *("const_element", "constant_declaration", "const_item", "associated_type", "variable_declarator"),
-        *("enum_case", "enum_constant", "enum_entry", "enum_member_declaration", "enum_variant", "enumerator"),
+        *(
+            "enum_case",
+            "enum_constant",
+            "enum_entry",
+            "enum_member_declaration",
+            "enum_variant",
+            "enumerator",
+        ),
         *("event_declaration", "annotation_type_element_declaration", "property_promotion_parameter"),
         *("val_definition", "var_definition", "val_declaration", "var_declaration", "simple_enum_case"),
     }

@@ -54,10 +54,8 @@ def raised(context: QuestionContext) -> tuple[str, list[Evidence]]:
         raise UnansweredError(
             f"no line raises {name} by name" + (f"; {listed(at(others))} may" if others else "")
         )
-    places = []
-    for row in rows:
-        symbol = lookups.enclosing(context.connection, context.snapshot, row.path, row.line)
-        places.append(f"{symbol or 'top level'} ({row.path}:{row.line})")
+    around = lookups.enclosing(context.connection, context.snapshot, [(row.path, row.line) for row in rows])
+    places = [f"{around[row.path, row.line] or 'top level'} ({row.path}:{row.line})" for row in rows]
     return f"{name} is raised in {listed(places)}", [
         context.at(row.path, row.line, row.text) for row in [*rows, *others][: 2 * MAX_ROWS]
     ]
