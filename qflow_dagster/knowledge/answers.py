@@ -22,6 +22,7 @@ from qflow_dagster.knowledge import (
     history_answers,
     homonyms,
     inheritance_answers,
+    likeness,
     lookups,
     names,
     orientation_answers,
@@ -276,7 +277,18 @@ def _similar(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if rows:
         items = [f"{row.path}:{row.line} ({row.tokens:,} tokens)" for row in rows]
         parts.append(f"{context.subject} shares code with {listed(items)}")
+    alike: list[lookups.SymbolLocation] = []
+    if not rows and not context.file():
+        alike = likeness.nearly_same(context, context.meant or [context.definition()])
+        what = "other code of its kind and size is nearly the same, or"
+    if alike:
+        items = [f"{other.name} ({other.path}:{other.line})" for other in alike]
+        parts.append(
+            f"{context.subject} has the same or, but for names, nearly the same code as {listed(items)}"
+        )
+        context.limit("only symbols of its kind, language and size were compared, each as a whole")
     evidence = [context.at(other, 1, f"the same as {path}") for other in same[:MAX_ROWS]]
+    evidence += [context.at(other.path, other.line, other.signature) for other in alike[:MAX_ROWS]]
     evidence += [context.at(row.path, row.line, f"as {path}:{row.own_line}") for row in rows[:MAX_ROWS]]
     if not parts:
         return f"no {what} shares copied code with {context.subject}", [context.at(path, first, path)]
