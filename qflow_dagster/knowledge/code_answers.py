@@ -29,17 +29,19 @@ def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
         raise UnansweredError(f"no file of code has the word {context.subject}")
     say_what_is_unread(context, found)
     around = lookups.enclosing(context.connection, context.snapshot, [(row.path, row.line) for row in rows])
-    items = []
-    for row in rows:
-        how = (
-            "declared"
-            if row in found.declarations
-            else found.roles.get((row.path, row.line), "in a comment or text")
-        )
-        items.append(where(how, around[row.path, row.line], row))
-    return f"{context.subject} is in {count(len(rows), 'line')} of code: {listed(items)}", [
-        context.at(row.path, row.line, row.text) for row in rows[: 2 * MAX_ROWS]
-    ]
+    groups = (
+        (found.uses, ""),
+        (found.declarations, "declared"),
+        (found.prose, "in a comment or text"),
+    )
+    parts, evidence = [], []
+    for group, named in groups:
+        items = [
+            where(named or found.roles[row.path, row.line], around[row.path, row.line], row) for row in group
+        ]
+        parts += [listed(items)] if items else []
+        evidence += [context.at(row.path, row.line, row.text) for row in group[:MAX_ROWS]]
+    return f"{context.subject} is in {count(len(rows), 'line')} of code: {'; '.join(parts)}", evidence
 
 
 def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:

@@ -38,9 +38,13 @@ MAX_DEPTH = 5
 
 # How a name is used, by what it stands in, from the inside; nothing of these: it is a value.
 _ROLES = (
+    (re.compile(r"interpolation|template_substitution"), "used"),
     (re.compile(r"string|heredoc|template_literal"), "in a string"),
     (re.compile(r"preproc"), "in a macro"),
-    (re.compile(r"decorator|^(?:marker_)?annotation$|^attribute(?:_item)?$|^modifier$"), "as a decorator"),
+    (
+        re.compile(r"decorator|^(?:marker_)?annotation$|^attribute_(?:item|list|group)$|^modifier$"),
+        "as a decorator",
+    ),
     (
         re.compile(
             r"^(?:primitive_|generic_|nullable_|optional_|array_|pointer_|user_)?type|heritage|superclass|base_"

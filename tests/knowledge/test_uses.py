@@ -105,6 +105,18 @@ def test_variables_and_constants_are_used_in_functions(ask: Ask) -> None:
     assert "in a comment or text at top level (a/a_test.go:3)" in answer.words
 
 
+def test_how_a_name_is_used_is_said_of_the_innermost_code(ask: Ask) -> None:
+    files = {
+        "a.py": "LIMIT = 1\n\n\nclass A:\n    @cached(LIMIT)\n    def f(self):\n        say(f'{LIMIT.x} at most')\n"
+        "        return LIMIT.x\n",
+        "A.cs": "class A {\n  [Limited(LIMIT)]\n  int f() { return LIMIT; }\n}\n",
+    }
+    words = ask(files, "where is LIMIT used?").words
+    for said in ("used in A.f (a.py:7)", "returned in A.f (a.py:8)", "returned in A.f (A.cs:3)"):
+        assert said in words
+    assert words.index("a.py:8") < words.index("declared at top level (a.py:1)")
+
+
 def test_calls_through_a_variable_of_an_interface_are_found(ask: Ask) -> None:
     files = {
         "a/a.go": (
