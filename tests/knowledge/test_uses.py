@@ -138,6 +138,35 @@ def test_calls_through_a_variable_of_an_interface_are_found(ask: Ask) -> None:
     assert "use (a/use.go:4)" in ask({}, "who calls own.Name?").words
 
 
+# A file in which `use` calls `check` of an interface through a field or variable, and `Own` implements it.
+THROUGH_INTERFACE = {
+    "a.java": "interface Checker { int check(); }\nclass Own implements Checker { public int check() { return 1; } }\n"
+    "class User {\n  private Checker Validator;\n  int use() { return Validator.check(); }\n}\n",
+    "a.kt": "interface Checker { fun check(): Int }\nclass Own : Checker { override fun check(): Int = 1 }\n"
+    "class User(val checker: Checker) {\n\n  fun use(): Int { return checker.check() }\n}\n",
+    "a.cs": "interface Checker { int check(); }\nclass Own : Checker { public int check() { return 1; } }\n"
+    "class User {\n  public Checker Validator { get; set; }\n  int use() { return Validator.check(); }\n}\n",
+    "a.ts": "interface Checker { check(): number }\nclass Own implements Checker { check() { return 1 } }\n"
+    "class User {\n  constructor(private checker: Checker) {}\n  use() { return this.checker.check() }\n}\n",
+    "a.swift": "protocol Checker { func check() -> Int }\nclass Own: Checker { func check() -> Int { return 1 } }\n"
+    "class User {\n  var checker: Checker\n  func use() -> Int { return checker.check() }\n}\n",
+    "a.php": "<?php interface Checker { function check(); }\nclass Own implements Checker { function check() { return 1; } }\n"
+    "class User {\n  private Checker $checker;\n  function use() { return $this->checker->check(); }\n}\n",
+    "a.py": "class Checker: def_ = 1\nclass Own(Checker):\n  def check(self): return 1\nclass User:\n"
+    "  def use(self, checker: Checker): return checker.check()\n",
+    "a.cpp": "class Checker { public: virtual int check() = 0; };\nclass Own : public Checker { int check() { return 1; } };\n"
+    "class User {\n  Checker* checker;\n  int use() { return checker->check(); }\n};\n",
+    "a.rs": "trait Checker { fn check(&self) -> u8; }\nstruct Own;\nimpl Checker for Own { fn check(&self) -> u8 { 1 } }\n\n"
+    "fn using(checker: &dyn Checker) -> u8 { checker.check() }\n",
+}
+
+
+@pytest.mark.parametrize("path", THROUGH_INTERFACE)
+def test_calls_through_an_interface_may_be_of_what_implements_it(path: str, ask: Ask) -> None:
+    words = ask({path: THROUGH_INTERFACE[path]}, "who calls Own.check?").words
+    assert f"({path}:5)" in words, words
+
+
 def test_what_a_package_of_the_repository_is_imported_by_may_lead_to_its_files_by_code(ask: Ask) -> None:
     files = {
         "packages/core/package.json": '{"name": "core", "main": "index.js"}',
