@@ -4,7 +4,7 @@ Belongs here: which function answers each kind of question, and the answers on s
 here: understanding questions (`questions`), other answers (the modules `*_answers`), SQL (`lookups`, `index`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from sqlalchemy import Connection
@@ -14,6 +14,7 @@ from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge import (
     callers,
     code_answers,
+    code_trees,
     configuration_answers,
     coverage_answers,
     dead_code,
@@ -23,6 +24,7 @@ from qflow_dagster.knowledge import (
     homonyms,
     inheritance_answers,
     learned_wordings,
+    likeness,
     lookups,
     names,
     orientation_answers,
@@ -36,6 +38,7 @@ from qflow_dagster.knowledge import (
     search,
     use_answers,
 )
+from qflow_dagster.knowledge.declarations import Call
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     NOT_KNOWN,
@@ -46,14 +49,16 @@ from qflow_dagster.knowledge.evidence import (
     count,
     listed,
 )
+from qflow_dagster.knowledge.fields import fields_of
 from qflow_dagster.knowledge.learned_wordings import Exist
-from qflow_dagster.knowledge.mentions import fields_of
 from qflow_dagster.knowledge.question_forms import form_of, nearest_forms
 from qflow_dagster.knowledge.questions import ParsedQuestion, parse
 from qflow_dagster.metrics import queries as metrics
 
 # A call that could be of more definitions than this is shown without them.
 MAX_PLACES = 2
+# A function may have more calls than an answer lists the lines of.
+MAX_CALLS = 40
 
 
 def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
@@ -174,25 +179,48 @@ def _calls(context: QuestionContext) -> tuple[str, list[Evidence]]:
     code_answers.say_homonyms(context)
     sentences, evidence = [], []
     for symbol, *_ in groups:
-        calls: dict[str, tuple[int, list[tuple[str, int]]]] = {}
-        for call, target in callers.called(context.connection, context.snapshot, symbol):
+        called = callers.called(context.connection, context.snapshot, symbol)
+        lines = _call_lines(context, symbol, [call for call, _ in called])
+        targets: dict[str, list[tuple[str, int]]] = {}
+        for call, target in called:
             places = [(d.path, d.line) for d in target.definitions]
-            calls.setdefault(call.name, (call.line, places if len(places) <= MAX_PLACES else []))
+            targets.setdefault(call.name, places if len(places) <= MAX_PLACES else [])
+        # What the repository defines says more of a function than what it calls of others.
+        targets = dict(sorted(targets.items(), key=lambda item: not item[1]))
         items = [
-            name + (f" ({' or '.join(f'{path}:{line}' for path, line in places)})" if places else "")
-            for name, (_, places) in calls.items()
+            name
+            + (f" ({' or '.join(f'{path}:{line}' for path, line in places)})" if places else "")
+            + (f" (lines {listed([str(line) for line in lines[name]])})" if len(lines[name]) > 1 else "")
+            for name, places in targets.items()
         ]
         names = listed(items)
         sentences.append(f"{symbol.name} ({symbol.path}:{symbol.line}) calls {names or 'nothing by name'}")
         evidence.append(context.at(symbol.path, symbol.line, symbol.signature))
-        lines = [(name, line) for name, (line, _) in calls.items()][:MAX_ROWS]
-        evidence += [context.at(symbol.path, line, f"calls {name}") for name, line in lines]
+        rows = [(name, line) for name in targets for line in lines[name]]
+        if len(rows) > MAX_CALLS:
+            context.limit(f"of {len(rows)} calls in {symbol.name}, the lines of {MAX_CALLS} are listed")
+        evidence += [context.at(symbol.path, line, f"calls {name}") for name, line in rows[:MAX_CALLS]]
         evidence += [
             context.at(path, line, f"defines {name}")
-            for name, (_, places) in list(calls.items())[:MAX_ROWS]
+            for name, places in list(targets.items())[:MAX_ROWS]
             for path, line in places
         ]
     return "; ".join(sentences), evidence
+
+
+def _call_lines(
+    context: QuestionContext, symbol: lookups.SymbolLocation, calls: Sequence[Call]
+) -> dict[str, list[int]]:
+    """Return the lines on which a symbol calls each name: of several calls the facts have the first."""
+    lines: dict[str, list[int]] = {}
+    for call in calls:
+        lines.setdefault(call.name, []).append(call.line)
+    if repeated := {call.name for call in calls if call.number > 1}:
+        text = context.texts([symbol.path]).get(symbol.path, "")
+        more = code_trees.call_lines(symbol.path, text, symbol.line, symbol.end_line, repeated)
+        for name, further in more.items():
+            lines[name] += further
+    return {name: sorted(set(found)) for name, found in lines.items()}
 
 
 def _coupled(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -288,7 +316,18 @@ def _similar(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if rows:
         items = [f"{row.path}:{row.line} ({row.tokens:,} tokens)" for row in rows]
         parts.append(f"{context.subject} shares code with {listed(items)}")
+    alike: list[lookups.SymbolLocation] = []
+    if not rows and not context.file():
+        alike = likeness.nearly_same(context, context.meant or [context.definition()])
+        what = "other code of its kind and size is nearly the same, or"
+    if alike:
+        items = [f"{other.name} ({other.path}:{other.line})" for other in alike]
+        parts.append(
+            f"{context.subject} has the same or, but for names, nearly the same code as {listed(items)}"
+        )
+        context.limit("only symbols of its kind, language and size were compared, each as a whole")
     evidence = [context.at(other, 1, f"the same as {path}") for other in same[:MAX_ROWS]]
+    evidence += [context.at(other.path, other.line, other.signature) for other in alike[:MAX_ROWS]]
     evidence += [context.at(row.path, row.line, f"as {path}:{row.own_line}") for row in rows[:MAX_ROWS]]
     if not parts:
         return f"no {what} shares copied code with {context.subject}", [context.at(path, first, path)]
@@ -305,9 +344,9 @@ def _members(context: QuestionContext) -> tuple[str, list[Evidence]]:
         parts = context.meant or [context.definition()]
         found = [lookups.members(context.connection, context.snapshot, part) for part in parts]
         members = list(dict.fromkeys(member for part in found for member in part))
-        fields = [field for part in parts for field in fields_of(context, part)]
-        places = {(member.path, member.line) for member in members}
-        members += [field for field in fields if (field.path, field.line) not in places]
+        fields = fields_of(context, parts)
+        members += [field for field in fields if not any(_is_part(field, member) for member in members)]
+        members.sort(key=lambda member: (member.path != symbol.path, member.path, member.line))
         if symbol.path.endswith((".py", ".rb", ".js")):
             context.limit("attributes that methods set are not looked at")
     if not members:
@@ -321,6 +360,12 @@ def _members(context: QuestionContext) -> tuple[str, list[Evidence]]:
     sentence = f"{heading} has {count(len(members), 'member')}: " + ", ".join(items)
     evidence = [context.at(member.path, member.line, member.signature or member.name) for member in members]
     return sentence, evidence if context.file() else [*evidence, context.at_definition()]
+
+
+def _is_part(field: lookups.SymbolLocation, member: lookups.SymbolLocation) -> bool:
+    """Return whether a field is a symbol already: a function in an attribute."""
+    same = field.path == member.path and lookups.short_name(field.name) == lookups.short_name(member.name)
+    return same and member.line <= field.line <= member.end_line
 
 
 def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:

@@ -103,12 +103,15 @@ class CallResolver:
             if beside:
                 return Target(tuple(beside), True)
         typed = declared or (written if written.endswith(")") and written != EXPRESSION else "")
+        if declared and place == _Place() and is_type_name(written):
+            place = None  # A variable that is written like a type.
         if place is None and typed and depth < MAX_DEPTH:
             place = self._type_place(call, typed, depth)
         if place is None:
             return self._any_member(call)
         if place.paths:
             found = [d for path in place.paths for d in self.scopes.exported(path, call.name, call.language)]
+            found = found or self.scopes.of_package(place.paths, call.name, call.language)
             return Target(tuple(dict.fromkeys(found)), True)
         return self._of_types(place.types, call) if place.types else self._foreign(call)
 
@@ -117,6 +120,8 @@ class CallResolver:
         for definition in definitions:
             for other in self.declarations.definitions(definition.short):
                 if (other.path, other.line) in places and other.owner and definition.owner:
+                    if self._implements(other, definition):
+                        return True
                     level = [t for t in self.scopes.declared_types(other, other.owner) if is_member(other, t)]
                     visited = set(level)
                     while level:
@@ -124,6 +129,24 @@ class CallResolver:
                         visited.update(level)
                         if any(is_member(definition, t) for t in level):
                             return True
+        return False
+
+    def _implements(self, method: Definition, declared: Definition) -> bool:
+        """Return whether a method of Go is one of a type with all methods of the interface that declares another."""
+        if method.language != "Go" or declared.holder != "interface" or method.holder == "interface":
+            return False
+        interfaces = [
+            t for t in self.scopes.declared_types(declared, declared.owner) if is_member(declared, t)
+        ]
+        own = (posixpath.dirname(method.path), method.owner)
+        for interface in interfaces:
+            names = self.declarations.member_names(interface)
+            self.declarations.load_names(names)
+            if all(
+                any((posixpath.dirname(d.path), d.owner) == own for d in self.declarations.definitions(name))
+                for name in names
+            ):
+                return True
         return False
 
     # A name alone.
@@ -287,7 +310,8 @@ class CallResolver:
             return _Place(tuple(inner)) if inner else None
         if len(parts) > 1 or call.language == "Rust" or written.endswith("Kt"):
             return self._qualified(call, written)
-        return _Place() if is_type_name(written) else None
+        # In Go, a variable of the package is written like a type; types of other packages are qualified.
+        return _Place() if is_type_name(written) and call.language != "Go" else None
 
     def _inside_module(self, call: Call, paths: Sequence[str], rest: str) -> _Place | None:
         """Return the type or the module that a path leads to from a module."""

@@ -29,6 +29,8 @@ class Callers(NamedTuple):
     possible: list[Call]
     # Calls of the name that are taken to be of what the repository does not define.
     foreign: Sequence[Call] = ()
+    # Calls of an imported name that the imported file was not found to have.
+    unresolved: Sequence[Call] = ()
 
 
 def callers(connection: Connection, snapshot: Snapshot, subject: str) -> list[Callers]:
@@ -43,12 +45,17 @@ def callers(connection: Connection, snapshot: Snapshot, subject: str) -> list[Ca
     resolver.prepare(calls)
     targets = [(call, resolver.resolve(call)) for call in calls]
     languages = {language for d in declarations.definitions(short) for language in family(d.language)}
-    foreign = [
-        call
+    without = [
+        (call, target.certain)
         for call, target in targets
-        if target.certain and not target.definitions and call.language in languages
+        if not target.definitions and call.language in languages
     ]
-    return [_callers(group, targets, resolver)._replace(foreign=foreign) for group in groups]
+    foreign = [call for call, certain in without if certain]
+    unresolved = [call for call, certain in without if not certain]
+    return [
+        _callers(group, targets, resolver)._replace(foreign=foreign, unresolved=unresolved)
+        for group in groups
+    ]
 
 
 def _callers(

@@ -15,21 +15,33 @@ from qflow_dagster.knowledge.evidence import (
     count,
     listed,
 )
-from qflow_dagster.knowledge.mentions import at, mentions
+from qflow_dagster.knowledge.mentions import at, mentions, say_what_is_unread, where
 
 # How calls are called whose receiver has no declared type.
-POSSIBLY = "may also be called, on what has no declared type,"
+POSSIBLY = "may also be called, on what has no declared type or that of an interface or base,"
 
 
 def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """Name the lines that have a word which is no symbol: a constant, an environment variable, an option."""
-    rows = lines_of_code(context)
+    """Name the lines that have a word which is no symbol, and how: a constant, an environment variable, an option."""
+    found = mentions(context, context.subject)
+    rows = [*found.uses, *found.declarations, *found.prose]
     if not rows:
         raise UnansweredError(f"no file of code has the word {context.subject}")
-    items = [f"{row.path}:{row.line}" for row in rows]
-    return f"{context.subject} is in {count(len(rows), 'line')} of code: {listed(items)}", [
-        context.at(row.path, row.line, row.text) for row in rows[:MAX_ROWS]
-    ]
+    say_what_is_unread(context, found)
+    around = lookups.enclosing(context.connection, context.snapshot, [(row.path, row.line) for row in rows])
+    groups = (
+        (found.uses, ""),
+        (found.declarations, "declared"),
+        (found.prose, "in a comment or text"),
+    )
+    parts, evidence = [], []
+    for group, named in groups:
+        items = [
+            where(named or found.roles[row.path, row.line], around[row.path, row.line], row) for row in group
+        ]
+        parts += [listed(items)] if items else []
+        evidence += [context.at(row.path, row.line, row.text) for row in group[:MAX_ROWS]]
+    return f"{context.subject} is in {count(len(rows), 'line')} of code: {'; '.join(parts)}", evidence
 
 
 def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -56,13 +68,6 @@ def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:
     ]
 
 
-def lines_of_code(context: QuestionContext) -> list[git_facts.Line]:
-    """Return the lines of own code that have the subject as a word, those of the program before tests."""
-    rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, context.subject)
-    say_cut(context, rows)
-    return _in_code(context, rows)
-
-
 def has_word(context: QuestionContext, name: str) -> bool:
     """Return whether any line of the repository has the last part of a name as a word."""
     short = context._replace(subject=name).short_name
@@ -81,12 +86,6 @@ def say_homonyms(context: QuestionContext) -> None:
     if len(groups) > callers.MAX_DEFINITIONS:
         others = [f"{symbol.path}:{symbol.line}" for symbol, *_ in groups[callers.MAX_DEFINITIONS :]]
         context.limit(f"of the definitions of that name, these were not looked at: {listed(others)}")
-
-
-def _in_code(context: QuestionContext, rows: list[git_facts.Line]) -> list[git_facts.Line]:
-    """Return the lines of own code, that of the program before tests."""
-    code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in rows])
-    return sorted((row for row in rows if row.path in code), key=lambda row: code[row.path])
 
 
 def callers_as_text(
@@ -113,6 +112,9 @@ def callers_as_text(
     if found and (foreign := found[0].foreign):
         places = [f"{call.path}:{call.line}" for call in foreign]
         context.limit(f"calls of that name that are taken for those of other libraries: {listed(places)}")
+    if found and (unresolved := found[0].unresolved):
+        places = [f"{call.path}:{call.line}" for call in unresolved]
+        context.limit(f"what these calls of that name refer to was not found: {listed(places)}")
     return parts, evidence
 
 

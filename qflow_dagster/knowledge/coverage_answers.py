@@ -42,9 +42,12 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
         for calls, how in ((each.certain, "is called by"), (each.possible, "may also be called by")):
             tests = [call for call in calls if call.test]
             if tests:
-                items = [f"{c.caller or 'top level'} ({c.path}:{c.line})" for c in tests]
+                places = list(zip(tests, _lines_of_tests(context, tests), strict=True))
+                items = [f"{c.caller or 'top level'} ({c.path}:{line})" for c, line in places]
                 parts.append(f"{name} {how} the tests {listed(items)}")
-                evidence += [context.at(c.path, c.line, c.caller or "top level") for c in tests[:20]]
+                for call, line in places[:20]:
+                    what = f"{call.caller or 'top level'} calls {call.name}"
+                    evidence += [context.at(call.path, at, what) for at in dict.fromkeys((line, call.line))]
     code_answers.say_homonyms(context)
     _say_callers(context, [call for each in found for call in each.certain if not call.test])
     lines = _naming_tests(context)
@@ -69,6 +72,16 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
         parts.append(f"no test names {subject}, or imports {path}")
         evidence.append(context.at(path, 1, path))
     return "; ".join(parts), evidence
+
+
+def _lines_of_tests(context: QuestionContext, calls: Sequence[Call]) -> list[int]:
+    """Return the line with the name of the test that each call is in, after annotations; of the call at top level."""
+    tests = [
+        lookups.SymbolLocation(call.path, call.caller_line, "function", call.caller, "@", call.line, "")
+        for call in calls
+    ]
+    named = context.declared(tests)
+    return [test.line if call.caller else call.line for call, test in zip(calls, named, strict=True)]
 
 
 def _say_callers(context: QuestionContext, calls: Sequence[Call]) -> None:

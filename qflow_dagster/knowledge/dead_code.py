@@ -105,7 +105,7 @@ def _unnamed(context: QuestionContext, rows: Sequence[SymbolLocation]) -> list[S
         ]
         texts = context.texts(paths)
         for path in paths:
-            for name, number, declares in occurrences(path, texts.get(path, ""), words):
+            for name, number, declares, _ in occurrences(path, texts.get(path, ""), words):
                 if declares:
                     continue
                 within = {

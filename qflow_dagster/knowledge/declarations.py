@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
-from qflow_dagster.knowledge.lookups import TEST_OF_RUST, SymbolLocation
+from qflow_dagster.knowledge.lookups import TEST_OF_RUST, SymbolLocation, members, short_name
 
 TYPES = frozenset({"class", "struct", "interface", "trait", "enum", "object", "impl", "type"})
 # Languages whose code can call each other.
@@ -157,6 +157,10 @@ class Declarations:
     def at(self, path: str, line: int) -> Definition | None:
         """Return the outermost definition that begins at a line."""
         return next(self._read("f.path = :path AND s.start_line = :line", {"path": path, "line": line}), None)
+
+    def member_names(self, declared: Definition) -> set[str]:
+        """Return the names of the symbols that are directly within a type; in Go in its package."""
+        return {short_name(member.name) for member in members(self.connection, self.snapshot, declared)}
 
     def naming(self, names: Sequence[str]) -> list[Definition]:
         """Return the types of own code in whose declarations one of `names` is."""

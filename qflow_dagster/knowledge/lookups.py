@@ -177,7 +177,7 @@ def imports_of(connection: Connection, snapshot: Snapshot, name: str) -> list[An
     return list(connection.execute(query, {**snapshot.interval, "name": name.rpartition(".")[2]}))
 
 
-def members(connection: Connection, snapshot: Snapshot, symbol: SymbolLocation) -> list[SymbolLocation]:
+def members(connection: Connection, snapshot: Snapshot, symbol: Any) -> list[SymbolLocation]:
     """Return the symbols directly within another one; in Go the methods that its package declares for a type."""
     within = "f.path = :path AND s.start_line >= :line AND s.end_line <= :end_line"
     if symbol.path.endswith(".go"):
@@ -364,14 +364,20 @@ def in_tests_of_rust(
     return {(row.path, row.line) for row in connection.execute(query, {**snapshot.interval, **parameters})}
 
 
-def enclosing(connection: Connection, snapshot: Snapshot, path: str, line: int) -> str:
-    """Return the qualified name of the innermost symbol around a line; '' at top level."""
+def enclosing(
+    connection: Connection, snapshot: Snapshot, places: Sequence[tuple[str, int]]
+) -> dict[tuple[str, int], str]:
+    """Return the qualified name of the innermost symbol around each place (path, line); '' at top level."""
     query = text(f"""
-        SELECT s.qualified_name FROM files f JOIN symbols s ON s.blob_id = f.blob_id
-        WHERE {IN_SNAPSHOT} AND f.path = :path AND s.seq > 0 AND :line BETWEEN s.start_line AND s.end_line
-        ORDER BY s.start_line DESC, s.end_line LIMIT 1
+        SELECT DISTINCT ON (w.path, w.line) w.path, w.line, s.qualified_name
+        FROM unnest(CAST(:paths AS text[]), CAST(:lines AS int[])) w(path, line)
+        JOIN files f ON f.path = w.path JOIN symbols s ON s.blob_id = f.blob_id
+        WHERE {IN_SNAPSHOT} AND f.path = ANY(:paths) AND s.seq > 0 AND w.line BETWEEN s.start_line AND s.end_line
+        ORDER BY w.path, w.line, s.start_line DESC, s.end_line
     """)
-    return connection.scalar(query, {**snapshot.interval, "path": path, "line": line}) or ""
+    parameters = {"paths": [path for path, _ in places], "lines": [line for _, line in places]}
+    rows = connection.execute(query, {**snapshot.interval, **parameters}) if places else ()
+    return {**dict.fromkeys(places, ""), **{(row.path, row.line): row.qualified_name for row in rows}}
 
 
 def named(connection: Connection, snapshot: Snapshot, pattern: str, *, folder: str = "") -> list[str]:

@@ -2,20 +2,21 @@
 
 Facts come from definitions, calls and imports. A name may also be passed as a value, be the type of a variable, be in a
 macro, a string or a template, or in a file that is not read as code. An answer is complete if each line that has the
-name is accounted for. Does not belong here: what a call refers to (`call_targets`), answers (`answers`).
+name is accounted for. Does not belong here: what a call refers to (`call_targets`), the fields of types (`fields`),
+answers (`answers`).
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from qflow_dagster.knowledge import git_facts, lookups
-from qflow_dagster.knowledge.evidence import QuestionContext
+from qflow_dagster.knowledge import code_trees, git_facts, lookups
+from qflow_dagster.knowledge.code_trees import CodeTree
+from qflow_dagster.knowledge.evidence import QuestionContext, listed
 from qflow_dagster.knowledge.git_facts import Line
-from qflow_dagster.knowledge.lookups import SymbolLocation
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Tree
+    from tree_sitter import Node
 
 # Names in more files than this say little, and take long to read.
 MAX_FILES = 60
@@ -35,24 +36,62 @@ _IMPORTS = re.compile(r"import|^use_declaration|using_directive|namespace_use|pr
 MAX_DEPTH = 5
 
 
+# How a name is used, by what it stands in, from the inside; nothing of these: it is a value.
+_ROLES = (
+    (re.compile(r"interpolation|template_substitution"), "used"),
+    (re.compile(r"string|heredoc|template_literal"), "in a string"),
+    (re.compile(r"preproc"), "in a macro"),
+    (
+        re.compile(r"decorator|^(?:marker_)?annotation$|^attribute_(?:item|list|group)$|^modifier$"),
+        "as a decorator",
+    ),
+    (
+        re.compile(
+            r"^(?:primitive_|generic_|nullable_|optional_|array_|pointer_|user_)?type|heritage|superclass|base_"
+            r"|extends|implements|instanceof|cast|delegation_spec|inheritance"
+        ),
+        "as a type",
+    ),
+    (re.compile(r"^return"), "returned"),
+    (re.compile(r"^(?:throw|raise)"), "raised"),
+    (
+        re.compile(
+            r"argument|method_reference|callable_reference|^pair$|pair_pattern|array|(?<!expression_)list|dictionary|literal_element"
+            r"|composite_literal|assign|initializer|declarator|^(?:const|var|let)_|_declaration$"
+        ),
+        "passed as a value",
+    ),
+    (
+        re.compile(
+            r"^(?:block|body|.*statement|program|module|source_file|.*function.*|.*method.*|lambda.*)$"
+        ),
+        "used",
+    ),
+)
+CALLED = "called"
+
+
 class Occurrence(NamedTuple):
     """A name in code, with its line; `declares`: there the name is given to something."""
 
     name: str
     line: int
     declares: bool
+    node: "Node | None" = None
 
 
 class Mentions(NamedTuple):
-    """The lines that have a name: uses and declarations in own code, and files that are not read as code.
+    """The lines that have a name: uses, declarations, and comments or prose in own code; lines that are not code.
 
-    `complete` is false if the name is in more lines or files than are looked at.
+    `complete` is false if the name is in more lines or files than are looked at, `roles` is how each of `uses` uses it.
     """
 
     uses: list[Line]
     declarations: list[Line]
     unread: list[Line]
     complete: bool
+    prose: Sequence[Line] = ()
+    roles: Mapping[tuple[str, int], str] = {}
 
 
 def mentions(context: QuestionContext, name: str, known: Collection[tuple[str, int]] = ()) -> Mentions:
@@ -65,21 +104,28 @@ def mentions(context: QuestionContext, name: str, known: Collection[tuple[str, i
         if row.path in code and (row.path, row.line) not in known:
             wanted.setdefault(row.path, []).append(row)
     paths = sorted(wanted, key=lambda path: code[path])
-    uses, declarations = [], []
+    uses, declarations, prose = [], [], []
+    roles: dict[tuple[str, int], str] = {}
     word = re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
     symbols = lookups.places_of(context.connection, context.snapshot, name)
     for path, content in context.texts(paths[:MAX_FILES]).items():
-        found: dict[int, bool] = {}
-        for occurrence in occurrences(path, content, word):
+        found: dict[int, Occurrence] = {}
+        code_tree = code_trees.read(path, content.encode(), plain=True)
+        for occurrence in _occurrences(code_tree, content, word):
             # A line that declares a name and uses it declares it.
-            found[occurrence.line] = found.get(occurrence.line, False) or occurrence.declares
+            if occurrence.declares or occurrence.line not in found:
+                found[occurrence.line] = occurrence
         for row in wanted[path]:
+            occurrence = found.get(row.line)
+            if occurrence is None:
+                prose.append(row)
             # What is a symbol is known already.
-            if row.line in found and (path, row.line) not in symbols:
-                (declarations if found[row.line] else uses).append(row)
+            elif (path, row.line) not in symbols:
+                (declarations if occurrence.declares else uses).append(row)
+                roles[path, row.line] = _role(code_tree, occurrence)
     others = lookups.unread_paths(context.connection, context.snapshot, [row.path for row in rows])
     unread = [row for row in rows if row.path in others and (row.path, row.line) not in known]
-    return Mentions(uses, declarations, unread, complete and len(paths) <= MAX_FILES)
+    return Mentions(uses, declarations, unread, complete and len(paths) <= MAX_FILES, prose, roles)
 
 
 def other_names(rows: Sequence[Line], name: str) -> dict[str, Line]:
@@ -97,6 +143,14 @@ def say_other_names(context: QuestionContext, rows: Sequence[Line]) -> None:
     """Say that what is meant has other names, which were not looked for."""
     for name, row in other_names(rows, context.short_name).items():
         context.limit(f"{name} is another name of it ({row.path}:{row.line}), which was not looked for")
+
+
+def say_what_is_unread(context: QuestionContext, found: Mentions) -> None:
+    """Say which lines have a name in files that are not read as code, and whether there are too many lines."""
+    if found.unread:
+        context.limit(f"files that are not read as code have the name, too: {listed(at(found.unread))}")
+    if not found.complete:
+        context.limit("the name is in too many lines to look at each that is no call")
 
 
 def using(context: QuestionContext, names: Sequence[str], extension: str) -> list[Line]:
@@ -117,26 +171,43 @@ def using(context: QuestionContext, names: Sequence[str], extension: str) -> lis
 
 def occurrences(path: str, text: str, words: re.Pattern[str]) -> Iterator[Occurrence]:
     """Yield the names that code uses or declares, each with its line: not what it says in prose."""
-    # The parsers take longer to import than most questions to answer.
-    from qflow_dagster.ingestion import languages
-    from qflow_dagster.ingestion.extraction.grammars import grammar
+    yield from _occurrences(code_trees.read(path, text.encode(), plain=True), text, words)
 
-    source = text.encode()
-    language = grammar(languages.detect(path, source[: languages.HEAD_BYTES]))
-    tree = language.parser.parse(source) if language else None
+
+def _occurrences(code: CodeTree | None, text: str, words: re.Pattern[str]) -> Iterator[Occurrence]:
     offset = 0
     for number, line in enumerate(text.split("\n"), 1):
         for match in words.finditer(line):
             start = offset + len(line[: match.start()].encode())
-            declares = _declares(tree, start, start + len(match[0].encode())) if tree else False
+            node = (
+                code.tree.root_node.descendant_for_byte_range(start, start + len(match[0].encode()))
+                if code
+                else None
+            )
+            declares = _declares(node) if code else False
             if declares is not None:
-                yield Occurrence(match[0], number, declares)
+                yield Occurrence(match[0], number, declares, node)
         offset += len(line.encode()) + 1
 
 
-def _declares(tree: "Tree", start: int, end: int) -> bool | None:
+def _role(code: CodeTree | None, occurrence: Occurrence) -> str:
+    """Return how a name is used where it stands: called, passed as a value, as a type."""
+    node = occurrence.node
+    if code is None or node is None:
+        return "used"
+    if node in code.calls(occurrence.line, occurrence.line):
+        return CALLED
+    around: Node | None = node
+    while around is not None:
+        for pattern, role in _ROLES:
+            if pattern.search(around.type):
+                return role
+        around = around.parent
+    return "used"
+
+
+def _declares(node: "Node | None") -> bool | None:
     """Return whether a name declares something where it stands; None in prose."""
-    node = tree.root_node.descendant_for_byte_range(start, end)
     if node is None or "comment" in node.type:
         return None
     if "string" in node.type or "heredoc" in node.type:
@@ -152,55 +223,6 @@ def _declares(tree: "Tree", start: int, end: int) -> bool | None:
 
 # The fields of grammars in which names are.
 _NAMING = ("name", "declarator", "left", "key")
-_FIELDS = re.compile(
-    r"field|propert|variant|enumerator|enum_constant|enum_entry|const_element|assignment|class_parameter"
-)
-_BODIES = re.compile(r"^(?:function|method|constructor|lambda|closure|arrow|block|secondary_constructor)")
-
-
-def fields_of(context: QuestionContext, declared: SymbolLocation) -> list[SymbolLocation]:
-    """Return the fields, properties and values that the declaration of a type has, which are no symbols."""
-    from qflow_dagster.ingestion import languages
-    from qflow_dagster.ingestion.extraction.grammars import grammar
-
-    source = context.texts([declared.path]).get(declared.path, "").encode()
-    language = grammar(languages.detect(declared.path, source[: languages.HEAD_BYTES]))
-    if language is None:
-        return []
-    fields: list[SymbolLocation] = []
-    pending = [language.parser.parse(source).root_node]
-    while pending:
-        node = pending.pop()
-        first, last = node.start_point[0] + 1, node.end_point[0] + 1
-        if last < declared.line or first > declared.end_line:
-            continue
-        inside = first > declared.line or (declared.line <= first and last <= declared.end_line)
-        names = _names_of(node) if inside and _FIELDS.search(node.type) else []
-        for name in names:
-            text = " ".join(_text(node).split())[:200]
-            place = (declared.path, name.start_point[0] + 1, "field", f"{declared.name}.{_text(name)}", text)
-            fields.append(SymbolLocation(*place, last, declared.oid))
-        if not names and not (inside and _BODIES.match(node.type)):
-            pending += node.children[::-1]
-    return fields
-
-
-def _names_of(node: "Node") -> "list[Node]":
-    """Return the names that a node declares, out of the declarators around them."""
-    found = [child for field in _NAMING for child in node.children_by_field_name(field)]
-    inner = [child for child in node.children if child.type == "variable_declaration"] or [node]
-    found = found or [name for child in inner if (name := _first_identifier(child))]
-    names = []
-    for name in found:
-        while inner := name.child_by_field_name("declarator") or name.child_by_field_name("name"):
-            name = inner
-        if re.fullmatch(rb"[\w$#@]+", name.text or b""):
-            names.append(name)
-    return names
-
-
-def _text(node: "Node") -> str:
-    return (node.text or b"").decode("utf-8", "replace")
 
 
 def _is_import(node: "Node") -> bool:
@@ -223,6 +245,11 @@ def _first_identifier(node: "Node") -> "Node | None":
     if any(node.field_name_for_child(index) for index in range(node.child_count)):
         return None
     return next((child for child in node.children if re.search(r"identifier$|^name$", child.type)), None)
+
+
+def where(how: str, symbol: str, row: Line) -> str:
+    """Return how a line uses a name, in which symbol, and where that is, as text."""
+    return f"{how} {f'in {symbol}' if symbol else 'at top level'} ({row.path}:{row.line})"
 
 
 def at(rows: Sequence[Line]) -> list[str]:

@@ -1,81 +1,176 @@
 """Answers on exceptions: where one is raised, and what a function raises.
 
-Belongs here: one function per kind of question, and how each language raises. Languages that return errors have no
-answer. Does not belong here: where exceptions are defined and caught (`answers`, `use_answers`).
+Belongs here: one function per kind of question, and the words by which a function raises. Languages that return errors
+have no answer. Does not belong here: what the tree says of an error (`raising`), where exceptions are defined and
+caught (`answers`, `use_answers`).
 """
 
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from qflow_dagster.knowledge import git_facts, lookups
 from qflow_dagster.knowledge.code_answers import say_cut
+from qflow_dagster.knowledge.code_trees import text_of
 from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, UnansweredError, listed
 from qflow_dagster.knowledge.git_facts import Line
-from qflow_dagster.knowledge.mentions import at, occurrences, say_other_names
+from qflow_dagster.knowledge.mentions import MAX_FILES, at, occurrences, say_other_names
+from qflow_dagster.knowledge.raising import RAISED, RETURNED, how_used, is_matched
 
-_RAISES = re.compile(
-    r"\b(?:raise|reraise|throws?|rethrow|panic!?|fail)\b|\b(?:Err|bail!|ensure!)\s?\(|\breturn\b"
-)
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+# How code of a language without a grammar raises.
+_RAISES = re.compile(r"\b(?:raise|reraise|throws?|rethrow|panic!?|fail)\b|\bErr\s?\(")
 # How a function raises, by the language's words; Rust and Go return errors, or panic.
-_WORDS = re.compile(r"(?<![\w$.])(?:raise|reraise|throw|rethrow|fail|panic|bail|unreachable|todo)(?![\w$])")
+_WORDS = re.compile(
+    r"(?<![\w$.])(?:raise|reraise|throw|rethrow|fail|panic|bail|unreachable|todo|fatalError|preconditionFailure)(?![\w$])"
+    r"|(?<![\w$])reject(?=\()"
+)
 _ERRORS = {
     ".rs": re.compile(
-        r"\bErr\s?\(|\b(?:panic|bail|ensure|unreachable|todo|unimplemented|assert\w*)!|\.(?:unwrap|expect)\("
+        r"\b(?:panic|bail|ensure|unreachable|todo|unimplemented|assert\w*)!|\.(?:unwrap|expect|ok_or|ok_or_else|map_err)\("
     ),
-    ".go": re.compile(r"\bpanic\(|\b(?:errors\.New|fmt\.Errorf)\(|\breturn\b.*\b[eE]rr\w*"),
+    ".go": re.compile(r"\bpanic\(|\b(?:errors\.New|fmt\.Errorf)\(|\breturn\b.*(?:[eE]rr|Error\b|EOF\b)"),
     ".kt": re.compile(r"(?<![\w.])(?:error|require\w*|check\w*|TODO)\s?[({]"),
+    ".java": re.compile(
+        r"\b(?:Objects\.requireNonNull|Preconditions\.check|checkNotNull|checkArgument|checkState)\w*\("
+    ),
+    ".cs": re.compile(r"\bThrow\w*\("),
+    ".swift": re.compile(r"\.failure\("),
+    ".cpp": re.compile(r"\b(?:[A-Z0-9]+_)*(?:THROW|RAISE)(?:_[A-Z0-9]+)*\("),
 }
+_ERRORS |= dict.fromkeys((".cc", ".cxx", ".hpp", ".hh"), _ERRORS[".cpp"])
+_ERR = re.compile(r"\bErr\b(?=\s?\()")
 # Languages without exceptions, and without a usual way to say that something failed.
 _WITHOUT = (".c", ".h", ".sh", ".bash")
-_MADE = r"(?:\bnew\s+(?:\w+[.:\\]+)*{0}\b|(?<![\w$]){0}\s?(?:\(|\{{|::|\.new\b))"
+_MADE = r"(?<!throws )(?:\bnew\s+(?:\w+[.:\\]+)*{0}\b|(?<![\w$]){0}\s?(?:\(|\{{|::|\.new\b)|\w::{0}\b)"
+# Functions that make errors, of which calls are looked for; what many things have as their name is not.
+MAX_MAKERS = 5
+_OF_MANY = frozenset(
+    {"new", "from", "of", "build", "create", "default", "main", "init", "make", "error", "initialize"}
+)
+_MAKES = re.compile(r"(?i)(?:new|make|create|build)?\w*err(?:or)?\w*|(?:new|make|create|build)\w+")
+
+
+class _Place(NamedTuple):
+    """A line that names an error or a function that makes one, in which symbol, and how (`raising`)."""
+
+    row: Line
+    symbol: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.symbol or 'top level'} ({self.row.path}:{self.row.line})"
 
 
 def raised(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """Name the lines that raise or throw an exception, and those that make it for another line to raise.
+    """Name the lines that raise, throw or return an error, also by a function or macro that makes it.
 
     Raises:
         UnansweredError: None is found.
     """
     name = context.short_name
-    lines = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, name)
-    say_cut(context, lines)
-    code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in lines])
-    lines = sorted(
-        (row for row in lines if row.path in code and _is_code(row)), key=lambda row: code[row.path]
-    )
-    rows = [row for row in lines if _RAISES.search(row.text.partition(name)[0]) and _raises(row, name)]
-    say_other_names(context, lines)
     made = re.compile(_MADE.format(re.escape(name)))
-    others = [row for row in lines if row not in rows and made.search(row.text[:1_000])]
+    found = _places(context, name, made)
+    say_other_names(context, [place.row for place in found])
+    rows = [place for place in found if place.how == RAISED]
+    parts = [f"{name} is raised in {listed(list(map(str, rows)))}"] if rows else []
+    evidence = [place.row for place in rows]
+    told: set[str] = set()
+    for maker, kind in _makers(context, name, found):
+        short = lookups.short_name(maker.symbol)
+        through = [
+            place
+            for place in _places(context, short, re.compile(rf"\b{re.escape(short)}\b"))
+            if place.symbol != maker.symbol and (place.how == RAISED or kind == "macro")
+        ]
+        if through:
+            what = "used" if kind == "macro" else "raised"
+            parts.append(f"{kind} {maker} makes {name}, and is {what} in {listed(list(map(str, through)))}")
+            told.add(maker.symbol)
+            evidence += [maker.row, *(place.row for place in through)]
+    others = [
+        place.row
+        for place in found
+        if place.how != RAISED and place.symbol not in told and made.search(place.row.text[:1_000])
+    ]
     if others:
         context.limit(f"whether what {listed(at(others))} makes is raised there, too, is not looked at")
-    if not rows:
-        if not lines:
+    if not parts:
+        if not found:
             raise UnansweredError(f"no code has the word {name}")
         raise UnansweredError(
             f"no line raises {name} by name" + (f"; {listed(at(others))} may" if others else "")
         )
-    places = []
-    for row in rows:
-        symbol = lookups.enclosing(context.connection, context.snapshot, row.path, row.line)
-        places.append(f"{symbol or 'top level'} ({row.path}:{row.line})")
-    return f"{name} is raised in {listed(places)}", [
-        context.at(row.path, row.line, row.text) for row in [*rows, *others][: 2 * MAX_ROWS]
+    return "; ".join(parts), [
+        context.at(row.path, row.line, row.text)
+        for row in dict.fromkeys([*evidence, *others][: 2 * MAX_ROWS])
     ]
+
+
+def _places(context: QuestionContext, name: str, made: "re.Pattern[str]") -> list[_Place]:
+    """Return the lines of own code that name an error and do not declare it, those of tests last."""
+    lines = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, name)
+    say_cut(context, lines)
+    code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in lines])
+    rows = {
+        (row.path, row.line): row
+        for row in sorted(lines, key=lambda row: code.get(row.path, ()))
+        if row.path in code
+    }
+    paths = list(dict.fromkeys(path for path, _ in rows))
+    if len(paths) > MAX_FILES:
+        context.limit(f"{len(paths) - MAX_FILES} more files that have the name {name} were not looked at")
+    around = lookups.enclosing(context.connection, context.snapshot, list(rows))
+    word = re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
+    owner = re.match(r".*?([A-Z]\w*)::\w+$", context.subject)
+    found: dict[tuple[str, int], _Place] = {}
+    for path, content in context.texts(paths[:MAX_FILES]).items():
+        for each in occurrences(path, content, word):
+            row = rows.get((path, each.line))
+            if row is None or each.declares or (owner and _is_of_another(each.node, owner[1])):
+                if row is not None and "#[from]" in row.text:
+                    context.limit(f"`?` makes {name} without naming it, of what it is declared `#[from]`")
+                continue
+            how = ""
+            if each.node is not None:
+                how = how_used(path, each.node, made=bool(made.search(row.text[:1_000])))
+            elif _RAISES.search(row.text.partition(name)[0]):
+                how = RAISED
+            if (path, each.line) not in found or how == RAISED:
+                found[path, each.line] = _Place(row, around[path, each.line], how)
+    return list(found.values())
+
+
+def _is_of_another(node: "Node | None", owner: str) -> bool:
+    """Return whether a name is qualified by a type that is not the one asked for, in Rust."""
+    if node is None or node.parent is None or node.parent.type != "scoped_identifier":
+        return False
+    path = node.prev_named_sibling
+    last = text_of(path).rpartition("::")[2] if path else ""
+    return last[:1].isupper() and last not in (owner, "Self")
+
+
+def _makers(context: QuestionContext, name: str, found: Sequence[_Place]) -> list[tuple[_Place, str]]:
+    """Return the functions and macros that make an error for others to raise: each once, with what it is."""
+    makers: dict[str, tuple[_Place, str]] = {}
+    for place in found:
+        short = lookups.short_name(place.symbol)
+        if short == name or short in _OF_MANY or len(makers) == MAX_MAKERS or not short:
+            continue
+        symbols = lookups.symbols(context.connection, context.snapshot, f"{place.row.path}:{place.symbol}")
+        kind = next((s.kind for s in symbols if s.line <= place.row.line <= s.end_line), "")
+        returns = place.how == RETURNED or (place.row.path.endswith(".go") and _MAKES.fullmatch(short))
+        if kind == "macro" or (returns and kind in ("function", "method")):
+            makers.setdefault(place.symbol, (place, kind))
+    return list(makers.values())
 
 
 def _is_code(row: Line) -> bool:
     return not row.text.startswith(
         ("#", "//", "*", "/*", "class ", "import ", "from ", "use ", "except ", "catch ")
     )
-
-
-def _raises(row: Line, name: str) -> bool:
-    """Return whether a line raises what it names; errors that are returned count in languages that do so."""
-    before = row.text.partition(name)[0]
-    if re.search(r"\breturn\b", before) and not re.search(r"\bErr\s?\(|\bthrow\b|\braise\b", before):
-        return row.path.endswith(".go")
-    # `throws X` declares, in Java, what may be thrown.
-    return not re.search(r"\bthrows\b", before)
 
 
 def raises(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -93,6 +188,11 @@ def raises(context: QuestionContext) -> tuple[str, list[Evidence]]:
     # Not in comments and prose.
     numbers = {found.line for found in occurrences(symbol.path, content, _WORDS)}
     errors = _ERRORS.get(symbol.path[symbol.path.rfind(".") :])
+    if symbol.path.endswith(".rs"):
+        # Where errors are matched, they are handled.
+        numbers |= {
+            found.line for found in occurrences(symbol.path, content, _ERR) if not is_matched(found.node)
+        }
     rows = [
         (number, line.strip())
         for number, line in enumerate(lines[symbol.line - 1 :], symbol.line)

@@ -28,6 +28,8 @@ PACKAGE = frozenset({"Go", "Java", "Kotlin", "Scala", "Groovy", "PHP", "C#"})
 # Languages where a file offers what it imports.
 OFFERING_AGAIN = frozenset({"Python", "C", "C++", "Rust", "Ruby", "Shell"}) | SCRIPTS
 MAX_DEPTH = 5
+# Files that a package is imported by.
+_ENTRIES = re.compile(r"(?:^|/)(?:__init__\.pyi?|index\.(?:d\.)?[cm]?[jt]sx?)$")
 # The type that a signature says that a function returns.
 _RETURNS = re.compile(r"(?:->|\)\s*:)\s*[&*'\"]*(?:(?:mut|dyn|impl)\s+)?(?P<type>[\w.:]+)")
 
@@ -199,6 +201,7 @@ class Scopes:
                         d for d in named if d.path in imported.targets and d.owner in parts[-2:-1]
                     ]
                     found = found or [d for d in named if d.path == place.path and d.name == imported.module]
+                    found = found or self.of_package(imported.targets, wanted, place.language)
                     return ImportedName(list(dict.fromkeys(found)), bool(imported.targets))
         return None
 
@@ -225,6 +228,28 @@ class Scopes:
                 for target in imported.targets:
                     found += self.exported(target, name, language, depth + 1)
         return list(dict.fromkeys(found))
+
+    def of_package(self, paths: Sequence[str], name: str, language: str) -> list[Definition]:
+        """Return what the package of an imported file has by a name that the file was not found to export.
+
+        What a package is imported by may be built, or lead to others by code. If files of the package declare the name
+        more than once, it is not known which is meant.
+        """
+        folders = tuple(
+            f"{posixpath.dirname(path)}/"
+            for path in paths
+            if _ENTRIES.search(path) and posixpath.dirname(path)
+        )
+        found = [
+            d
+            for d in self.declarations.definitions(name)
+            if folders
+            and d.path.startswith(folders)
+            and d.language in family(language)
+            and self.is_top(d)
+            and not d.test
+        ]
+        return found if len({(d.path, d.name) for d in found}) == 1 else []
 
     def by_wildcard(self, place: Call | Definition, name: str) -> list[Definition]:
         """Return what a file can use because it imports everything of others."""

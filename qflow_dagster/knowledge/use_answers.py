@@ -18,7 +18,15 @@ from qflow_dagster.knowledge.evidence import (
     listed,
 )
 from qflow_dagster.knowledge.git_facts import Line
-from qflow_dagster.knowledge.mentions import Mentions, at, mentions, say_other_names, using
+from qflow_dagster.knowledge.mentions import (
+    CALLED,
+    at,
+    mentions,
+    say_other_names,
+    say_what_is_unread,
+    using,
+    where,
+)
 
 # Files that export again what they import: packages of Python, index files, modules of Rust.
 EXPORTS = re.compile(r"(?:^|/)(?:__init__\.pyi?|index\.[cm]?[jt]sx?|mod\.rs|lib\.rs)$")
@@ -55,48 +63,62 @@ def used(context: QuestionContext) -> tuple[str, list[Evidence]]:
         who = "" if parts else f"{subject} is "
         parts.append(f"{who}imported by " + listed([f"{i.path}:{i.line}" for i in imports]))
     evidence += [context.at(i.path, i.line, f"imports {subject} from {i.module}") for i in imports[:MAX_ROWS]]
+    others = beside_calls(context, found, {(i.path, i.line) for i in imports})
     if not calls and symbols:
         symbol = context.definition()
-        parts.insert(0, f"{symbol.name} ({symbol.path}:{symbol.line}) is not called by name anywhere")
+        how = "is not called by name anywhere"
+        if others:
+            how = "is used" if symbol.kind in TYPES else "is used, but not called by its name"
+        parts.insert(0, f"{symbol.name} ({symbol.path}:{symbol.line}) {how}")
         evidence.insert(0, context.at(symbol.path, symbol.line, symbol.signature or symbol.name))
-    others = beside_calls(context, {(i.path, i.line) for i in imports})
-    _add_others(parts, evidence, context, others.uses)
+    _add_others(parts, evidence, context, others)
     return "; ".join(parts), evidence
 
 
 def _add_others(
-    parts: list[str], evidence: list[Evidence], context: QuestionContext, rows: Sequence[Line]
+    parts: list[str], evidence: list[Evidence], context: QuestionContext, uses: Sequence[tuple[Line, str]]
 ) -> None:
-    if rows:
-        has = "has" if len(rows) == 1 else "have"
-        parts.append(
-            f"{count(len(rows), 'more line')} {has} the name {context.short_name}: {listed(at(rows))}"
-        )
-        evidence += [context.at(row.path, row.line, row.text) for row in rows[: 3 * MAX_ROWS]]
+    if uses:
+        has = "has" if len(uses) == 1 else "have"
+        said = listed([how for _, how in uses])
+        parts.append(f"{count(len(uses), 'more line')} {has} the name {context.short_name}: {said}")
+        evidence += [context.at(row.path, row.line, row.text) for row, _ in uses[: 3 * MAX_ROWS]]
 
 
-def beside_calls(context: QuestionContext, known: Collection[tuple[str, int]] = ()) -> Mentions:
-    """Return the lines that have the subject's name and are no calls; say what they may be, and which are not read."""
+def beside_calls(
+    context: QuestionContext, found: Sequence[callers.Callers], known: Collection[tuple[str, int]] = ()
+) -> list[tuple[Line, str]]:
+    """Return the other lines that have the subject's name, each with how and in which symbol it is used there.
+
+    Say what they may be, and which are not read. Of several calls in a symbol the facts have the first, so the others
+    are among them.
+    """
     short = context.short_name
     code_answers.say_homonyms(context)
     calls = Declarations(context.connection, context.snapshot).calls({short})
-    found = mentions(context, short, {*known, *((call.path, call.line) for call in calls)})
-    say_other_names(context, [*found.uses, *found.declarations])
-    say_what_is_unread(context, found)
+    named = mentions(context, short, {*known, *((call.path, call.line) for call in calls)})
+    say_other_names(context, [*named.uses, *named.declarations])
+    say_what_is_unread(context, named)
     symbols = lookups.symbols(context.connection, context.snapshot, context.subject)
-    paths = [place.path for place in (*symbols, *found.uses)]
+    paths = [place.path for place in (*symbols, *named.uses)]
     languages = lookups.languages_of(context.connection, context.snapshot, paths)
     usable = {language for symbol in symbols for language in family(languages[symbol.path])}
     # Code of other languages cannot use it.
-    return found._replace(uses=[row for row in found.uses if not usable or languages[row.path] in usable])
-
-
-def say_what_is_unread(context: QuestionContext, found: Mentions) -> None:
-    """Say which lines have a name in files that are not read as code, and whether there are too many lines."""
-    if found.unread:
-        context.limit(f"files that are not read as code have the name, too: {listed(at(found.unread))}")
-    if not found.complete:
-        context.limit("the name is in too many lines to look at each that is no call")
+    rows = [row for row in named.uses if not usable or languages[row.path] in usable]
+    around = lookups.enclosing(context.connection, context.snapshot, [(row.path, row.line) for row in rows])
+    own = {(call.path, call.caller) for each in found for call in each.certain}
+    may_be = {(call.path, call.caller) for each in found for call in each.possible}
+    foreign = {(call.path, call.caller) for each in found for call in each.foreign}
+    calling = {(call.path, call.caller) for call in calls}
+    uses = []
+    for row in rows:
+        how, symbol = named.roles[row.path, row.line], around[row.path, row.line]
+        if how == CALLED and (row.path, symbol) in calling:
+            if (row.path, symbol) not in own | may_be:
+                continue  # The calls there are of another definition.
+            how = "may be called again" if (row.path, symbol) in may_be | foreign else "called again"
+        uses.append((row, where(how, symbol, row)))
+    return uses
 
 
 def dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -172,7 +194,8 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
     evidence.insert(0, context.at(path, 1, path))
     if found:
         imports = lookups.imports_of(connection, snapshot, context.subject)
-        _add_others(parts, evidence, context, beside_calls(context, {(i.path, i.line) for i in imports}).uses)
+        others = beside_calls(context, found, {(i.path, i.line) for i in imports})
+        _add_others(parts, evidence, context, others)
     direct = [row for row in levels if row.depth == 1]
     exporting = [row for row in direct if EXPORTS.search(row.path)]
     if exporting:
@@ -187,7 +210,7 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
             + (f": {listed(tests)}" if tests else "")
         )
         evidence += [context.at(row.path, row.line, f"imports {row.target}") for row in levels[:MAX_ROWS]]
-    if not found and (others := without_import(context, [path], {row.path for row in direct})):
-        parts.append(users_as_text(path, others))
-        evidence += [context.at(row.path, row.line, row.text) for row in others[: 3 * MAX_ROWS]]
+    if not found and (users := without_import(context, [path], {row.path for row in direct})):
+        parts.append(users_as_text(path, users))
+        evidence += [context.at(row.path, row.line, row.text) for row in users[: 3 * MAX_ROWS]]
     return "; ".join(parts) or f"no file of the repository imports {path}", evidence

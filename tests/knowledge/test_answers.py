@@ -301,6 +301,28 @@ def test_tests_of_a_file_have_its_name_or_call_what_it_defines(
     ]
 
 
+def test_each_line_of_a_call_is_named(engine: Engine, repository: GitRepository, ingested: Ingested) -> None:
+    repository.commit(
+        {
+            "clear.rs": "fn all() {\n    one(1);\n    one(2);\n    join();\n    one(3);\n}\n\nfn one(_: u8) {}\n",
+            "clear.kt": "fun every() {\n    join()\n    single(1)\n    join()\n    single(2)\n}\n\nfun single(n: Int) {}\n",
+            "long.py": "def long():\n" + "    print(short())\n" * 50 + "\n\ndef short():\n    return 1\n",
+        }
+    )
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        rust = answers.answer(connection, snapshot, "what does all call?")
+        kotlin = answers.answer(connection, snapshot, "what does every call?")
+        long = answers.answer(connection, snapshot, "what does long call?")
+    assert {2, 3, 4, 5} <= {evidence.line for evidence in rust.evidence}
+    assert "one (clear.rs:8) (lines 2, 3, 5), join" in rust.words
+    assert "calls single (clear.kt:8) (lines 3, 5), join (lines 2, 4)" in kotlin.words
+    # What the repository defines comes first; the rest is said to be left out.
+    assert [evidence.words for evidence in long.evidence[1:41]] == ["calls short"] * 40
+    assert long.limits == ("of 100 calls in long, the lines of 40 are listed",)
+
+
 def test_no_word_of_a_long_question_is_lost(engine: Engine, bakery: Snapshot) -> None:
     unknown = " ".join(f"abc{number}" for number in range(60))
     with engine.connect() as connection:

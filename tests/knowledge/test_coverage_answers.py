@@ -1,9 +1,15 @@
 """Coverage files, and owners of files."""
 
 import pytest
+from sqlalchemy import Engine
 
+from qflow_dagster.ingestion.queries import current_snapshot
+from qflow_dagster.knowledge import answers
 from qflow_dagster.knowledge.coverage_answers import CoveredLine, read_coverage
 from qflow_dagster.knowledge.history_answers import owners_in
+from tests.ingestion.conftest import GitRepository, Ingested, ingested, make_repository, repository
+
+__all__ = ["ingested", "make_repository", "repository"]
 
 LCOV = "TN:test_a\nSF:src/a.js\nDA:1,3\nDA:2,0\nend_of_record\n"
 GO = "mode: set\nexample.com/m/a.go:3.14,4.2 1 1\nexample.com/m/a.go:6.2,6.9 1 0\n"
@@ -65,3 +71,68 @@ src/deep/x.py
 )
 def test_the_last_pattern_that_matches_names_the_owners(path: str, line: int, owners: list[str]) -> None:
     assert owners_in(OWNERS, path) == (line, owners)
+
+
+# What is tested, and a test whose name is on line 3 and that calls it on line 4.
+TESTS = {
+    "tests/test_heat.py": (
+        "heat.py",
+        "def heat(): return 1\n",
+        "import heat\n@skip\ndef test_heat():\n    heat.heat()\n",
+    ),
+    "src/lib.rs": (
+        "src/main.rs",
+        "fn main() {}\n",
+        "pub fn heat() {}\n#[test]\nfn test_heat() {\n    heat();\n}\n",
+    ),
+    "src/test/HeatTest.java": (
+        "src/Heat.java",
+        "class Heat { static void heat() {} }\n",
+        "class HeatTest {\n  @Test\n  void test_heat() {\n    Heat.heat();\n  }\n}\n",
+    ),
+    "test/HeatTest.kt": (
+        "Heat.kt",
+        "fun heat() {}\n",
+        "class HeatTest {\n  @Test\n  fun test_heat() {\n    heat()\n  }\n}\n",
+    ),
+    "Heat.Tests/HeatTests.cs": (
+        "Heat/Heat.cs",
+        "class Heat { static void heat() {} }\n",
+        "class HeatTests {\n  [Fact]\n  public void test_heat() {\n    Heat.heat();\n  }\n}\n",
+    ),
+    "tests/HeatTest.php": (
+        "src/heat.php",
+        "<?php\nfunction heat() {}\n",
+        "<?php class HeatTest {\n  #[Test]\n  public function test_heat() {\n    heat();\n  }\n}\n",
+    ),
+    "Tests/HeatTests.swift": (
+        "Sources/Heat.swift",
+        "func heat() {}\n",
+        "import Testing\n@Test\nfunc test_heat() {\n  heat()\n}\n",
+    ),
+    "heat_test.go": (
+        "heat.go",
+        "package m\nfunc heat() {}\n",
+        "package m\n\nfunc test_heat() {\n\theat()\n}\n",
+    ),
+    "test/heat_test.rb": (
+        "lib/heat.rb",
+        "def heat = 1\n",
+        "require 'heat'\n\ndef test_heat\n  heat()\nend\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("path", TESTS)
+def test_a_test_is_at_the_line_of_its_name(
+    path: str, engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    tested, code, test = TESTS[path]
+    repository.commit({tested: code, path: test})
+    ingested(repository)
+    with engine.connect() as connection:
+        answer = answers.answer(
+            connection, current_snapshot(connection, "project"), "which tests cover heat?"
+        )
+    assert f"test_heat ({path}:3)" in answer.words
+    assert [(evidence.path, evidence.line) for evidence in answer.evidence] == [(path, 3), (path, 4)]

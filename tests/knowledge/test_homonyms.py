@@ -27,7 +27,7 @@ QUESTIONS = [
     ("How are clean and Pot related?", ["not answered for", "py/tea.py:clean", "tests/test_pot.py:Pot"], []),
     (
         "What are the members of Conn?",
-        ["Conn (go/a/a.go:4) has 2 members: Close (line 8), Host", "Conn (go/b/b.go:4) has 2"],
+        ["Conn (go/a/a.go:4) has 2 members: Host (line 5), Close", "Conn (go/b/b.go:4) has 2"],
         [],
     ),
     ("what does go/b/b.go:Conn do?", ["of a database"], ["of a network"]),

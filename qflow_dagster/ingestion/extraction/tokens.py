@@ -143,16 +143,18 @@ def _vocabulary(grammar: Grammar) -> Vocabulary:
     return vocabulary
 
 
+def pattern_of(grammar: str) -> re.Pattern[bytes]:
+    """Return the pattern of a token, which is its first group, in a grammar."""
+    if grammar == "python":
+        return PYTHON
+    if grammar in LIFETIMES:
+        return RUST
+    return RUBY_LIKE if grammar in ("ruby", "elixir", "bash") else C_LIKE
+
+
 def lex(code_text: bytes, grammar: Grammar, function_spans: Sequence[tuple[int, int]]) -> Lexed:
     """Lex a source whose comments are blank; `function_spans` (start, end in bytes) in order of start."""
-    if grammar.name == "python":
-        pattern = PYTHON
-    elif grammar.name in LIFETIMES:
-        pattern = RUST
-    elif grammar.name in ("ruby", "elixir", "bash"):
-        pattern = RUBY_LIKE
-    else:
-        pattern = C_LIKE
+    pattern = pattern_of(grammar.name)
     vocabulary = _vocabulary(grammar)
     number = vocabulary.__getitem__
     newline = number(b"\n")
