@@ -108,6 +108,8 @@ def read(question: str, common: Collection[str], known: Collection[str] = ()) ->
             words += re.findall(r"[a-z0-9'+#&-]+", text.lower())
         if token.rstrip(_QUOTES + ")").endswith((".", "?", "!", ";", ":", ",")) and index + 1 < len(tokens):
             words.append(STOP)
+    # What is written like code goes before a word that names something, perhaps by chance.
+    names.sort(key=is_plain)
     return Names(words, list(dict.fromkeys(names)), "" if place is None else texts[place])
 
 
@@ -140,6 +142,11 @@ def candidates(question: str) -> set[str]:
 def is_version(word: str) -> bool:
     """Return whether a word is written like a release or a commit."""
     return bool(_VERSION.match(word))
+
+
+def is_plain(name: str) -> bool:
+    """Return whether a name is written as words of a language are."""
+    return name.isalpha() and name.islower()
 
 
 def is_like_code(name: str) -> bool:
@@ -182,8 +189,10 @@ def _certainty(
     before = texts[index - 1].lower() if index else ""
     after = texts[index + 1].lower() if index + 1 < len(texts) else ""
     # "the flush function", but not "which function calls", "a retry function".
+    earlier = texts[index - 2].lower() if index > 1 else ""
     beside = lower not in _NOUNS and (
-        (before in _NOUNS and lower not in common) or (after in _NOUNS and before in _ARTICLES)
+        (before in _NOUNS and lower not in common and earlier not in _ANY)
+        or (after in _NOUNS and before in _ARTICLES)
     )
     if text in known and (text not in common or _is_marked(token) or beside):
         return KNOWN

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from qflow_dagster.knowledge import learned_wordings
 from qflow_dagster.knowledge.learned_wordings import Exist, Reading
-from qflow_dagster.knowledge.question_names import Names, is_version
+from qflow_dagster.knowledge.question_names import Names, is_plain, is_version
 from qflow_dagster.knowledge.question_patterns import (
     ASKS_FOR,
     CONTRACTED,
@@ -138,7 +138,9 @@ def _is_unlikely(
 def _learned(question: str, names: Names, reading: Reading) -> ParsedQuestion | None:
     """Return the kind of a question that is likely by its words, None if none is, or it lacks the names it needs."""
     kind, probability = reading
-    if probability < MIN_PROBABILITY or kind == "search":
+    # A word that also names something may be meant as a word.
+    least = SURE if names.names and all(map(is_plain, names.names)) else MIN_PROBABILITY
+    if probability < least or kind == "search":
         return None
     # "Did X change from 1.0 to 1.1?"
     if kind in ("history", "active") and sum(map(is_version, names.names)) > 1:

@@ -115,7 +115,7 @@ QUESTIONS = [
         [" more"],
         [("net/many.py", 89)],
     ),
-    ("where do we sell ClientError?", "search", [], ["only this is answered"], []),
+    ("how do we price ClientError?", "search", [], ["only this is answered"], []),
     ("where is ClientError raised?", "not known", [], [], []),
     ("who uses ClientError?", "used", ["HTTPError is another name of it (net/errors.py:5)"], [], []),
 ]
