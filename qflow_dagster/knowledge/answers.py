@@ -57,6 +57,10 @@ from qflow_dagster.metrics import queries as metrics
 
 # A call that could be of more definitions than this is shown without them.
 MAX_PLACES = 2
+# Kinds of questions about one name that may have been removed.
+_OF_NAMES = frozenset(
+    ["affected", "calls", "defined", "describe", "history", "introduced", "members", "used", "word"]
+)
 # A function may have more calls than an answer lists the lines of.
 MAX_CALLS = 40
 
@@ -85,9 +89,7 @@ def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -
             context = names.exactly(context)
             sentence, evidence = homonyms.answer(context, understood.kind, KINDS[understood.kind])
     except (UnansweredError, GitError) as error:
-        near = lookups.near_names(connection, snapshot, understood.subject)
-        hint = f"; near it: {listed(near)}" if near else ""
-        return Answer(understood._replace(kind=NOT_KNOWN), f"{error}{hint}", [])
+        return _gone(context, understood, error)
     if understood.clause:
         only = f"of the question, only {understood.clause!r} is answered"
         answer = _limited(Answer(understood, f"{only}: {sentence}", evidence), context)
@@ -95,6 +97,20 @@ def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -
     if understood.learned:
         sentence = f"read as {form_of(understood)!r}: {sentence}"
     return _limited(Answer(understood, sentence, evidence), context)
+
+
+def _gone(context: QuestionContext, understood: ParsedQuestion, error: Exception) -> Answer:
+    """Say that an answer is not known; if nothing has the name any more, when it was removed."""
+    connection, snapshot = context.connection, context.snapshot
+    if understood.kind in _OF_NAMES and not lookups.existing(connection, snapshot, [understood.subject]):
+        try:
+            sentence, evidence = revision_answers.removed(context._replace(subject=understood.subject))
+            return Answer(understood._replace(kind="removed"), f"{error}; {sentence}", evidence)
+        except (UnansweredError, GitError):
+            pass
+    near = lookups.near_names(connection, snapshot, understood.subject)
+    hint = f"; near it: {listed(near)}" if near else ""
+    return Answer(understood._replace(kind=NOT_KNOWN), f"{error}{hint}", [])
 
 
 def _placed(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -> ParsedQuestion:

@@ -28,12 +28,12 @@ _PART = 4
 # Returns which of some words name something in a repository, and of what kinds.
 Exist = Callable[[Collection[str]], Mapping[str, Collection[str]]]
 # What a name must be for some kinds of questions.
+_FILES = TYPES | {"module", "namespace", "package", "path"}
 _NEEDED = {
     **dict.fromkeys(("subclasses", "bases"), TYPES),
+    **dict.fromkeys(("dependencies", "dependents"), _FILES),
     "raised": TYPES | {"constant", "variable", "variant", "macro"},
-    **dict.fromkeys(
-        ("raises", "calls"), TYPES | {"function", "method", "macro", "constructor", "module", "path"}
-    ),
+    **dict.fromkeys(("raises", "calls"), _FILES | {"function", "method", "macro", "constructor"}),
 }
 
 
@@ -70,10 +70,13 @@ def read(question: str, exist: Exist | None = None, repository: str = "") -> tup
     known = exist(question_names.candidates(question) - {repository}) if exist else {}
     names = question_names.read(question, model.common, known)
     sorts = known.get(names.names[0], ()) if names.names else ()
+    # What the repository defines is no library that it needs, unless it only happens to have the name.
+    own = bool(sorts) and not question_names.is_plain(names.names[0])
     fitting = [
         reading
         for reading in readings(model, names.words)
-        if not sorts or reading.kind not in _NEEDED or not _NEEDED[reading.kind].isdisjoint(sorts)
+        if (not sorts or reading.kind not in _NEEDED or not _NEEDED[reading.kind].isdisjoint(sorts))
+        and not (own and reading.kind == "requirements")
     ]
     whole = sum(reading.probability for reading in fitting)
     return names, [Reading(kind, probability / whole) for kind, probability in fitting]

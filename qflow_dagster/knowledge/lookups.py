@@ -135,7 +135,8 @@ def existing(connection: Connection, snapshot: Snapshot, words: Collection[str])
     kinds: dict[str, set[str]] = {}
     for row in connection.execute(query, {**snapshot.interval, "shorts": sorted(set(shorts.values()))}):
         kinds.setdefault(row.name, set()).add(row.kind)
-    found = {word: kinds[short] for word, short in shorts.items() if short in kinds}
+    # "Get/Insert" may be a path, and is no symbol.
+    found = {word: kinds[short] for word, short in shorts.items() if short in kinds and "/" not in word}
     query = text(f"""
         SELECT w.word FROM unnest(CAST(:words AS text[])) w(word) WHERE EXISTS (
             SELECT FROM files f WHERE {IN_SNAPSHOT} AND strpos('/' || f.path || '/', '/' || w.word || '/') > 0)

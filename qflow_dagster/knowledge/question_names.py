@@ -6,6 +6,7 @@ Belongs here: words and how they are written. Does not belong here: what is aske
 
 import re
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 MAX_WORDS = 60
@@ -13,8 +14,9 @@ MAX_WORDS = 60
 # written like code and is not what the question is about; and for the end of a clause.
 PATH, VERSION, NAME, PLACE, OTHER, STOP = "<path>", "<version>", "<name>", "<place>", "<other>", "|"
 NAMES = frozenset([PATH, VERSION, NAME])
-# How sure it is that a word is a name.
-KNOWN, LIKE_CODE, LIKE_NAME, CAPITAL = 4, 3, 2, 1
+# How sure it is that a word is a name: it names something in the repository; it is written like code; it stands beside
+# "function"; it has a capital, or names something and is a word of the language.
+KNOWN, LIKE_CODE, LIKE_NAME, CHANCE = 4, 3, 2, 1
 
 # Beside a name they say of what kind it is.
 _NOUNS = frozenset(
@@ -59,12 +61,16 @@ _LIKE_CODE = re.compile(
     r"\w_|^_\w|\w(?:::|#|->|\.)\w|[a-z]\d*[A-Z]|[A-Z]{2,}[a-z]|[A-Z]\w*\d|^[.@$]\w|^--\w|\w/$|/\w+/|^/\w|\.\w+/|/\w*[.-]"
 )
 _ABBREVIATIONS = ("i.e", "e.g", "etc", "w.r.t", "a.k.a", "c.f", "vs")
+_POSSESSIVE = re.compile(r"\w['\u2019]s$")
 _PARAMETERS = re.compile(r"\([^()]*\)$")
 
 
 # What stands before the place of something: "close in src/net.c", "the close of src/net.c".
 _IN = frozenset(["in", "inside", "within", "under", "below", "across"])
 _OF = frozenset(["of", "from"])
+_MEMBERS = frozenset(
+    ["methods", "functions", "members", "classes", "types", "files", "parts", "places", "lines"]
+)
 
 
 class Names(NamedTuple):
@@ -88,18 +94,25 @@ def read(question: str, common: Collection[str], known: Collection[str] = ()) ->
     tokens = _tokens(question)
     forms = [_forms(token) for token in tokens]
     texts = [next((form for form in each if form in known), each[-1]) for each in forms]
+    for index, (owner, member) in enumerate(pairwise(texts)):
+        # "Session's close" is Session.close.
+        if _POSSESSIVE.search(tokens[index]) and owner in known and member in known:
+            texts[index], texts[index + 1] = "", f"{owner}.{member}"
     certainties = [
         _certainty(token, index, texts, common, known) if texts[index] else 0
         for index, token in enumerate(tokens)
     ]
-    least = max([0, *(sure for sure, text in zip(certainties, texts, strict=True) if not is_version(text))])
+    place = _place(texts, certainties)
+    kept = [
+        0 if index == place or is_version(text) else sure
+        for index, (text, sure) in enumerate(zip(texts, certainties, strict=True))
+    ]
     names: list[str] = []
     words: list[str] = []
-    place = _place(texts, certainties, least)
     for index, (token, text, sure) in enumerate(zip(tokens, texts, certainties, strict=True)):
         if index == place:
             words.append(PLACE)
-        elif sure and (sure == least or is_version(text)):
+        elif sure and (sure == max(kept) or is_version(text)):
             names.append(text)
             words.append(VERSION if is_version(text) else PATH if _PATH.search(text) else NAME)
         elif sure >= LIKE_CODE:
@@ -108,35 +121,42 @@ def read(question: str, common: Collection[str], known: Collection[str] = ()) ->
             words += re.findall(r"[a-z0-9'+#&-]+", text.lower())
         if token.rstrip(_QUOTES + ")").endswith((".", "?", "!", ";", ":", ",")) and index + 1 < len(tokens):
             words.append(STOP)
-    # What is written like code goes before a word that names something, perhaps by chance.
-    names.sort(key=is_plain)
     return Names(words, list(dict.fromkeys(names)), "" if place is None else texts[place])
 
 
-def _place(texts: Sequence[str], certainties: Sequence[int], least: int) -> int | None:
-    """Return which word says where to look for another one that is a name; None if none does."""
-    for index in range(1, len(texts)):
-        if certainties[index] < LIKE_CODE or is_version(texts[index]):
+def _place(texts: Sequence[str], certainties: Sequence[int]) -> int | None:
+    """Return which word says where to look for another one that is a name; None if none does.
+
+    "close in src/net.c", "the close of src/net.c", "close (src/net.c)", "which methods of Session use close".
+    """
+    for index, text in enumerate(texts):
+        if certainties[index] < LIKE_CODE or is_version(text):
             continue
         others = [
             other
             for other, sure in enumerate(certainties)
-            if sure >= least and texts[other] != texts[index] and not is_version(texts[other])
+            if sure >= LIKE_NAME and texts[other] != text and not is_version(texts[other])
         ]
-        before = index - 1
+        before = max(index - 1, 0)
         while before > 0 and texts[before].lower() in (*_NOUNS, *_ARTICLES):
             before -= 1
-        if others and (
-            texts[before].lower() in _IN
-            or (texts[before].lower() in _OF and _PATH.search(texts[index]) and before - 1 in others)
-        ):
+        preposition, is_path = texts[before].lower(), _PATH.search(text)
+        inside = preposition in _IN or (
+            preposition in _OF
+            and ((is_path and before - 1 in others) or texts[before - 1].lower() in _MEMBERS)
+            and any(other != before for other in others)
+        )
+        beside_code = is_path and any(
+            certainties[other] >= certainties[index] and not _PATH.search(texts[other]) for other in others
+        )
+        if others and (inside or beside_code):
             return index
     return None
 
 
 def candidates(question: str) -> set[str]:
     """Return the words of a question that may name something in a repository."""
-    return {form for token in _tokens(question) for form in _forms(token) if len(form) > 1}
+    return {form for token in _tokens(question) for form in _forms(token) if form}
 
 
 def is_version(word: str) -> bool:
@@ -194,7 +214,9 @@ def _certainty(
         (before in _NOUNS and lower not in common and earlier not in _ANY)
         or (after in _NOUNS and before in _ARTICLES)
     )
-    if text in known and (text not in common or _is_marked(token) or beside):
+    if (text in known or text.rpartition(".")[2] in known) and (
+        _is_marked(token) or beside or not is_plain(text)
+    ):
         return KNOWN
     if is_version(text) or (re.search(r"[A-Za-z]", text) and (_is_marked(token) or _LIKE_CODE.search(text))):
         return LIKE_CODE
@@ -202,4 +224,4 @@ def _certainty(
         return 0
     if "/" in text or beside or (after in _NOUNS and before not in _ANY and lower not in _NOUNS):
         return LIKE_NAME
-    return CAPITAL if text[0].isupper() and index else 0
+    return CHANCE if text in known or (text[0].isupper() and index) else 0
