@@ -102,9 +102,11 @@ def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -
 def _gone(context: QuestionContext, understood: ParsedQuestion, error: Exception) -> Answer:
     """Say that an answer is not known; if nothing has the name any more, when it was removed."""
     connection, snapshot = context.connection, context.snapshot
-    if understood.kind in _OF_NAMES and not lookups.existing(connection, snapshot, [understood.subject]):
+    subject = understood.subject
+    named = lookups.existing(connection, snapshot, [subject]) or code_answers.has_word(context, subject)
+    if understood.kind in _OF_NAMES and not named:
         try:
-            sentence, evidence = revision_answers.removed(context._replace(subject=understood.subject))
+            sentence, evidence = revision_answers.removed(context._replace(subject=subject))
             return Answer(understood._replace(kind="removed"), f"{error}; {sentence}", evidence)
         except (UnansweredError, GitError):
             pass

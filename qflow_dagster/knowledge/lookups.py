@@ -130,7 +130,7 @@ def existing(connection: Connection, snapshot: Snapshot, words: Collection[str])
     shorts = {word: re.split(r"[.#/]|::|->", word)[-1] for word in words}
     query = text(f"""
         SELECT DISTINCT s.name, s.kind FROM symbols s JOIN files f ON f.blob_id = s.blob_id
-        WHERE {IN_SNAPSHOT} AND s.seq > 0 AND s.name = ANY(:shorts)
+        WHERE {IN_SNAPSHOT} AND s.seq > 0 AND s.name = ANY(:shorts) AND NOT f.vendored AND NOT f.generated
     """)
     kinds: dict[str, set[str]] = {}
     for row in connection.execute(query, {**snapshot.interval, "shorts": sorted(set(shorts.values()))}):

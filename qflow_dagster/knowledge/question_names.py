@@ -214,8 +214,14 @@ def _certainty(
         (before in _NOUNS and lower not in common and earlier not in _ANY)
         or (after in _NOUNS and before in _ARTICLES)
     )
+    # "I", and the first word of a sentence, have a capital without being names.
+    usual = (
+        lower in common
+        and not _LIKE_CODE.search(text)
+        and (not index or not texts[index - 1] or len(text) < 2)
+    )
     if (text in known or text.rpartition(".")[2] in known) and (
-        _is_marked(token) or beside or not is_plain(text)
+        _is_marked(token) or beside or not (usual or is_plain(text))
     ):
         return KNOWN
     if is_version(text) or (re.search(r"[A-Za-z]", text) and (_is_marked(token) or _LIKE_CODE.search(text))):
@@ -224,4 +230,4 @@ def _certainty(
         return 0
     if "/" in text or beside or (after in _NOUNS and before not in _ANY and lower not in _NOUNS):
         return LIKE_NAME
-    return CHANCE if text in known or (text[0].isupper() and index) else 0
+    return CHANCE if (text in known and len(text) > 1) or (text[0].isupper() and index) else 0
