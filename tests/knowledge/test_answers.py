@@ -187,14 +187,15 @@ QUESTIONS = [
     ("Where does the bakery implement its loaf system?", "search", [], [("shop/bread.py", 8)]),
     ("what code divides grams by forty slices", "search", [], [("shop/bread.py", 14)]),
     (
-        "Where does the control flow of `preheat` raise an error, and what does the class hierarchy of `Rye` add?",
+        "Why does the control flow of `preheat` raise an error at all, and how does the class hierarchy of `Rye` "
+        "influence the design?",
         "raises",
         [
             "only this is answered: which exceptions does preheat raise",
             "Rye (shop/bread.py",
             "inherits from Loaf",
         ],
-        [("shop/oven.py", 5)],
+        [("shop/oven.py", 7)],
     ),
     (
         "Why does the slices method of Loaf delegate so little, and what design pattern does that reflect?",
