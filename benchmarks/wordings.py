@@ -2,7 +2,8 @@
 
 Of the files of `wordings`, those that were written to be unseen, unless others are named (of those the model has
 learned). Needs no repository: the names that a label has are taken for names of one. Right is a question of its kind
-about its subject; a question that facts do not answer is right as a search. Prints those that are not right.
+about its subject; a question that facts do not answer is right as a search. Doubtful is what is read
+wrongly, and said to be uncertain. Prints those that are not right.
 """
 
 import sys
@@ -21,15 +22,15 @@ WITHOUT_SUBJECT = ("search", "testing", "next", "running", "overview", "licence"
 
 
 def grade(row: dict[str, Any]) -> str:
-    """Return how a labelled question is read: right, as a search, or wrong (another kind, or about something else)."""
+    """Return how a labelled question is read: right, as a search, wrong (another kind or name), or doubtfully so."""
     names = known_names(row)
     read = parse(row["ask"], exist=lambda words: dict.fromkeys(names.intersection(words), ()))
     if read.kind not in row["kind"].split():
-        return "search" if read.kind == "search" else "wrong"
+        return "search" if read.kind == "search" else "doubtful" if read.rival else "wrong"
     wanted, found = {str(row["subject"]), str(row["other"])}, {read.subject, read.other}
     if read.kind in WITHOUT_SUBJECT or plain(wanted) == plain(found) or "" in plain({str(row["subject"])}):
         return "right"
-    return "wrong"
+    return "doubtful" if read.rival else "wrong"
 
 
 def plain(names: set[str]) -> set[str]:
@@ -39,7 +40,7 @@ def plain(names: set[str]) -> set[str]:
 
 def main() -> None:
     """Print the table."""
-    table = Table("set", "questions", "right", "search", "wrong", title="Wordings")
+    table = Table("set", "questions", "right", "search", "doubtful", "wrong", title="Wordings")
     for name in sys.argv[1:] or sorted(path.stem for path in FOLDER.glob("unseen*.yaml")):
         for facts in (True, False):
             grades: Counter[str] = Counter()
@@ -48,7 +49,7 @@ def main() -> None:
                     grades[result := grade(row)] += 1
                     if result != "right":
                         console.print(f"{result}: {row['ask']}", highlight=False)
-            row = (str(grades[result]) for result in ("right", "search", "wrong"))
+            row = (str(grades[result]) for result in ("right", "search", "doubtful", "wrong"))
             table.add_row(f"{name}, {'of a kind' if facts else 'of none'}", str(grades.total()), *row)
     console.print(table)
 

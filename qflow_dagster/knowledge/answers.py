@@ -51,7 +51,7 @@ from qflow_dagster.knowledge.evidence import (
 )
 from qflow_dagster.knowledge.fields import fields_of
 from qflow_dagster.knowledge.learned_wordings import Exist
-from qflow_dagster.knowledge.question_forms import form_of, nearest_forms
+from qflow_dagster.knowledge.question_forms import FORMS, form_of, nearest_forms
 from qflow_dagster.knowledge.questions import ParsedQuestion, parse
 from qflow_dagster.metrics import queries as metrics
 
@@ -96,6 +96,9 @@ def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -
         return answer._replace(limits=(only, *answer.limits))
     if understood.learned:
         sentence = f"read as {form_of(understood)!r}: {sentence}"
+    if rival := understood.rival:
+        instead = "a question that facts do not answer" if rival == "search" else f"as in {FORMS[rival]!r}"
+        context.limit(f"the question may be meant otherwise, {instead}")
     return _limited(Answer(understood, sentence, evidence), context)
 
 

@@ -6,6 +6,7 @@ Belongs here: one function per kind of question. Does not belong here: other kin
 
 from collections.abc import Sequence
 
+from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.knowledge import callers, git_facts, lookups
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
@@ -69,9 +70,13 @@ def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 
 def has_word(context: QuestionContext, name: str) -> bool:
-    """Return whether any line of the repository has the last part of a name as a word."""
+    """Return whether any line of the repository has the last part of a name as a word, or may have it."""
     short = context._replace(subject=name).short_name
-    return bool(git_facts.lines_with(context.objects(), context.snapshot.commit_oid, short))
+    try:
+        return bool(git_facts.lines_with(context.objects(), context.snapshot.commit_oid, short))
+    except GitError:
+        # Of a partial clone, some files cannot be read.
+        return True
 
 
 def say_cut(context: QuestionContext, rows: Sequence[git_facts.Line]) -> None:

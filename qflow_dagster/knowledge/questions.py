@@ -27,8 +27,8 @@ from qflow_dagster.safety.storable import storable_text
 
 MAX_LENGTH = 2_000
 MAX_CLAUSES = 20
-# What is less likely is not claimed; what is likelier overrules a pattern.
-MIN_PROBABILITY, SURE = 0.5, 0.9
+# What is less likely is no answer; not certain, and said to be so; what is likelier overrules a pattern.
+MIN_PROBABILITY, CERTAIN, SURE = 0.4, 0.6, 0.9
 
 _NOISE = re.compile(
     r"^(?:the |a |an |this |our )*(?:(?:function|method|class|struct|type|interface|protocol|trait|module|"
@@ -84,6 +84,8 @@ class ParsedQuestion(NamedTuple):
     other: str = ""
     clause: str = ""
     learned: bool = False
+    # The kind that it may be of instead, if its own is not sure.
+    rival: str = ""
     # Where the subject is, if the question says it.
     place: str = ""
 
@@ -104,7 +106,7 @@ def parse(question: str, repository: str = "", exist: Exist | None = None) -> Pa
     understood = _understood(plain)
     if understood and not _is_unlikely(understood, names, readings, exist):
         return understood
-    if learned := _learned(plain, names, readings[0]):
+    if learned := _learned(plain, names, readings):
         return learned
     if readings[0].kind == "search" and readings[0].probability > SURE:
         return ParsedQuestion("search", written)
@@ -135,18 +137,22 @@ def _is_unlikely(
     return usual and exist is not None and not exist([subject])
 
 
-def _learned(question: str, names: Names, reading: Reading) -> ParsedQuestion | None:
+def _learned(question: str, names: Names, readings: Sequence[Reading]) -> ParsedQuestion | None:
     """Return the kind of a question that is likely by its words, None if none is, or it lacks the names it needs."""
-    kind, probability = reading
+    (kind, probability), (rival, _) = readings[:2]
     # A word that also names something may be meant as a word.
-    least = SURE if names.names and all(map(is_plain, names.names)) else MIN_PROBABILITY
+    by_chance = bool(names.names) and all(map(is_plain, names.names))
+    least = SURE if by_chance else MIN_PROBABILITY if names.names else CERTAIN
     if probability < least or kind == "search":
         return None
     # "Did X change from 1.0 to 1.1?"
     if kind in ("history", "active") and sum(map(is_version, names.names)) > 1:
         kind = "between"
     found = subjects(kind, question, names.names, names.place)
-    return ParsedQuestion(kind, *found, learned=True, place=names.place) if found else None
+    if not found:
+        return None
+    doubt = rival if probability < CERTAIN else ""
+    return ParsedQuestion(kind, *found, learned=True, rival=doubt, place=names.place)
 
 
 def _wordings(question: str) -> Iterator[str]:
