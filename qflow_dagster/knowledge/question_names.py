@@ -58,7 +58,8 @@ _VERSION = re.compile(
 _PATH = re.compile(r"/|\w\.[a-zA-Z]{1,4}$")
 # With underscores, scopes, inner capitals, or digits after capitals; an option, a file of a name.
 _LIKE_CODE = re.compile(
-    r"\w_|^_\w|\w(?:::|#|->|\.)\w|[a-z]\d*[A-Z]|[A-Z]{2,}[a-z]|[A-Z]\w*\d|^[.@$]\w|^--\w|\w/$|/\w+/|^/\w|\.\w+/|/\w*[.-]"
+    r"\w_|^_\w|\w(?:::|#|->|\.)\w|[a-z]\d{0,3}[A-Z]|[A-Z]{2}[a-z]|[A-Z]\w{0,40}\d|^[.@$]\w|^--\w|"
+    r"\w/$|/\w{1,40}/|^/\w|\.\w{1,20}/|/\w{0,40}[.-]"
 )
 _ABBREVIATIONS = ("i.e", "e.g", "etc", "w.r.t", "a.k.a", "c.f", "vs")
 _POSSESSIVE = re.compile(r"\w['\u2019]s$")
@@ -195,9 +196,8 @@ def _forms(token: str) -> list[str]:
 def _is_marked(token: str) -> bool:
     """Return whether a token is in quotes, or has parentheses behind it."""
     bare = token.strip(",;:.?!")
-    return (len(bare) > 2 and bare[0] in _QUOTES and bare[-1] in _QUOTES) or bool(
-        re.search(r"\w\(.*\)$", bare)
-    )
+    called = bare.endswith(")") and bare.partition("(")[0][-1:].isalnum()
+    return called or (len(bare) > 2 and bare[0] in _QUOTES and bare[-1] in _QUOTES)
 
 
 def _certainty(

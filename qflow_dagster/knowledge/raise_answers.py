@@ -38,7 +38,7 @@ _ERRORS = {
     ),
     ".cs": re.compile(r"\bThrow\w*\("),
     ".swift": re.compile(r"\.failure\("),
-    ".cpp": re.compile(r"\b(?:[A-Z0-9]+_)*(?:THROW|RAISE)(?:_[A-Z0-9]+)*\("),
+    ".cpp": re.compile(r"(?:THROW|RAISE)(?:_[A-Z0-9]{1,30}){0,4}\("),
 }
 _ERRORS |= dict.fromkeys((".cc", ".cxx", ".hpp", ".hh"), _ERRORS[".cpp"])
 _ERR = re.compile(r"\bErr\b(?=\s?\()")
@@ -50,7 +50,7 @@ MAX_MAKERS = 5
 _OF_MANY = frozenset(
     {"new", "from", "of", "build", "create", "default", "main", "init", "make", "error", "initialize"}
 )
-_MAKES = re.compile(r"(?i)(?:new|make|create|build)?\w*err(?:or)?\w*|(?:new|make|create|build)\w+")
+_MAKES = re.compile(r"(?i)\w{0,60}err\w{0,60}|(?:new|make|create|build)\w+")
 
 
 class _Place(NamedTuple):
@@ -124,12 +124,14 @@ def _places(context: QuestionContext, name: str, made: "re.Pattern[str]") -> lis
         context.limit(f"{len(paths) - MAX_FILES} more files that have the name {name} were not looked at")
     around = lookups.enclosing(context.connection, context.snapshot, list(rows))
     word = re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
-    owner = re.match(r".*?([A-Z]\w*)::\w+$", context.subject)
+    # The type of Rust that a variant is of.
+    owner = context.subject.rpartition("::")[0].rpartition("::")[2]
+    owner = owner if owner[:1].isupper() else ""
     found: dict[tuple[str, int], _Place] = {}
     for path, content in context.texts(paths[:MAX_FILES]).items():
         for each in occurrences(path, content, word):
             row = rows.get((path, each.line))
-            if row is None or each.declares or (owner and _is_of_another(each.node, owner[1])):
+            if row is None or each.declares or (owner and _is_of_another(each.node, owner)):
                 if row is not None and "#[from]" in row.text:
                     context.limit(f"`?` makes {name} without naming it, of what it is declared `#[from]`")
                 continue

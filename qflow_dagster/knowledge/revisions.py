@@ -20,7 +20,9 @@ TIMEOUT = 5.0
 # What may stand before the version in the name of a tag: "release-", "rel/name-", "package@", "py3/", not "1.".
 _PREFIX = r"(?:.*[/@A-Za-z]|.*(?<!\d)[._-])?"
 # The name of a tag, and the version that it ends with.
-_TAG = re.compile(r"(?P<prefix>.*?)\d+(?:[._]\d+)*(?:[-._+]?[A-Za-z][\w.+-]*)?$")
+_TAG = re.compile(
+    r"(?P<prefix>\D{0,100}(?:\d{1,9}\D{1,100}){0,2}?)\d{1,9}(?:[._]\d{1,9}){0,5}(?:[-._+]?[A-Za-z][\w.+-]{0,60})?$"
+)
 
 
 def named(objects: Path, name: str) -> list[str]:
