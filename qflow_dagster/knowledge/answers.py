@@ -26,6 +26,7 @@ from qflow_dagster.knowledge import (
     learned_wordings,
     likeness,
     lookups,
+    member_answers,
     names,
     orientation_answers,
     overview_answers,
@@ -49,7 +50,6 @@ from qflow_dagster.knowledge.evidence import (
     count,
     listed,
 )
-from qflow_dagster.knowledge.fields import fields_of
 from qflow_dagster.knowledge.learned_wordings import Exist
 from qflow_dagster.knowledge.question_forms import form_of, nearest_forms
 from qflow_dagster.knowledge.questions import ParsedQuestion, parse
@@ -334,40 +334,6 @@ def _similar(context: QuestionContext) -> tuple[str, list[Evidence]]:
     return "; ".join(parts), evidence
 
 
-def _members(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    if path := context.file():
-        name = heading = path
-        members = lookups.within(context.connection, context.snapshot, path, nested=True)
-    else:
-        symbol = context.definition()
-        name, heading = symbol.name, f"{symbol.name} ({symbol.path}:{symbol.line})"
-        parts = context.meant or [context.definition()]
-        found = [lookups.members(context.connection, context.snapshot, part) for part in parts]
-        members = list(dict.fromkeys(member for part in found for member in part))
-        fields = fields_of(context, parts)
-        members += [field for field in fields if not any(_is_part(field, member) for member in members)]
-        members.sort(key=lambda member: (member.path != symbol.path, member.path, member.line))
-        if symbol.path.endswith((".py", ".rb", ".js")):
-            context.limit("attributes that methods set are not looked at")
-    if not members:
-        raise UnansweredError(f"{heading} has no members")
-    members = context.declared(members)
-    one_file = len({member.path for member in members}) == 1
-    items = [
-        f"{member.name.removeprefix(name + '.')} ({'line ' if one_file else member.path + ':'}{member.line})"
-        for member in members
-    ]
-    sentence = f"{heading} has {count(len(members), 'member')}: " + ", ".join(items)
-    evidence = [context.at(member.path, member.line, member.signature or member.name) for member in members]
-    return sentence, evidence if context.file() else [*evidence, context.at_definition()]
-
-
-def _is_part(field: lookups.SymbolLocation, member: lookups.SymbolLocation) -> bool:
-    """Return whether a field is a symbol already: a function in an attribute."""
-    same = field.path == member.path and lookups.short_name(field.name) == lookups.short_name(member.name)
-    return same and member.line <= field.line <= member.end_line
-
-
 def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if context.file():
         return orientation_answers.purpose(context)
@@ -438,7 +404,7 @@ KINDS: dict[str, Callable[[QuestionContext], tuple[str, list[Evidence]]]] = {
     "rules": _rules,
     "similar": _similar,
     "tests": coverage_answers.covered,
-    "members": _members,
+    "members": member_answers.members,
     "describe": _describe,
     "overview": overview_answers.overview,
     "licence": project_answers.licence,

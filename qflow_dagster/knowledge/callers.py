@@ -3,6 +3,7 @@
 Belongs here: calls of a snapshot, resolved. Does not belong here: resolving (`call_targets`), answers as text.
 """
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -81,7 +82,7 @@ def same(symbols: Sequence[SymbolLocation]) -> list[list[SymbolLocation]]:
     So is what a stub of Python (.pyi) declares, after what its module defines.
     """
     groups: dict[tuple[str, str], list[SymbolLocation]] = {}
-    for symbol in sorted(symbols, key=lambda symbol: symbol.path.endswith(".pyi")):
+    for symbol in sorted(symbols, key=lambda symbol: (symbol.path.endswith(".pyi"), _is_extension(symbol))):
         name = symbol.name.replace("::", ".").partition("<")[0]
         short = lookups.short_name(name)
         name = name.removesuffix(f".{short}") if name.endswith(f"{short}.{short}") else name
@@ -95,7 +96,13 @@ def same(symbols: Sequence[SymbolLocation]) -> list[list[SymbolLocation]]:
 def _in_parts(symbol: SymbolLocation) -> bool:
     """Return whether a type may have parts in other files: implementations, partial types, types opened again."""
     opened_again = symbol.path.endswith((".rb", ".rake")) and symbol.kind in ("class", "module")
-    return opened_again or symbol.kind == "impl" or "partial " in symbol.signature
+    return opened_again or "partial " in symbol.signature or _is_extension(symbol)
+
+
+def _is_extension(symbol: SymbolLocation) -> bool:
+    """Return whether a part only adds to a type that is declared elsewhere: an `impl`, an extension of Swift."""
+    extends = symbol.path.endswith(".swift") and re.search(r"\bextension\b", symbol.signature) is not None
+    return extends or symbol.kind == "impl"
 
 
 def _once(calls: Sequence[Call]) -> list[Call]:
