@@ -32,6 +32,9 @@ class Callers(NamedTuple):
     foreign: Sequence[Call] = ()
     # Calls of an imported name that the imported file was not found to have.
     unresolved: Sequence[Call] = ()
+    # Further calls in the same callers, on something else: those that are of it, and those that may be.
+    again: Sequence[Call] = ()
+    may_be_again: Sequence[Call] = ()
 
 
 def callers(connection: Connection, snapshot: Snapshot, subject: str) -> list[Callers]:
@@ -70,10 +73,12 @@ def _callers(
             certain.append(call)
         elif among or (target.certain and resolver.overridden_by(target.definitions, places)):
             possible.append(call)
-    certain = _once(certain)
-    callers = {(call.path, call.caller, call.caller_line) for call in certain}
-    possible = [call for call in possible if (call.path, call.caller, call.caller_line) not in callers]
-    return Callers(group[0], certain, _once(possible))
+    first = _once(certain)
+    callers = {(call.path, call.caller, call.caller_line) for call in first}
+    others = _once([call for call in possible if (call.path, call.caller, call.caller_line) not in callers])
+    again = [call for call in certain if call not in first]
+    may_be_again = [call for call in possible if call not in others]
+    return Callers(group[0], first, others, again=again, may_be_again=may_be_again)
 
 
 def same(symbols: Sequence[SymbolLocation]) -> list[list[SymbolLocation]]:

@@ -93,6 +93,18 @@ def test_further_calls_in_a_function_are_of_what_its_first_ones_are_of(ask: Ask)
     assert "b.py" not in words
 
 
+def test_further_calls_in_a_function_on_something_else_are_evidence(ask: Ask) -> None:
+    files = {
+        "a.py": "class A:\n    def run(self): return 1\n\n\nclass B:\n    def run(self): return 2\n",
+        "b.py": "from a import A, B\n\n\ndef use(x: A, y: A, z: B, w):\n    x.run()\n    y.run()\n    z.run()\n"
+        "    w.run()\n    x.run()\n",
+    }
+    answer = ask(files, "who calls A.run?")
+    assert "called again in use (b.py:6), may be called again in use (b.py:8)" in answer.words
+    lines = {evidence.line for evidence in answer.evidence if evidence.path == "b.py"}
+    assert lines == {5, 6, 8, 9}
+
+
 def test_variables_and_constants_are_used_in_functions(ask: Ask) -> None:
     files = {
         "a/a.go": 'package a\n\nvar errCold = errors.New("cold")\n\nfunc heat() error {\n\treturn errCold\n}\n',
