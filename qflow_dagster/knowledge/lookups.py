@@ -322,13 +322,15 @@ def unread_paths(
 ) -> set[str]:
     """Return those of `paths` that are no own code, nor documents: vendored, generated, or of no known syntax.
 
-    `own`: of no known syntax alone.
+    `own`: own files of no known syntax alone.
     """
-    foreign = "" if own else "OR f.vendored OR f.generated"
+    unread = "(NOT b.parsed OR f.vendored OR f.generated)"
+    if own:
+        unread = "NOT b.parsed AND NOT f.vendored AND NOT f.generated"
     query = text(f"""
         SELECT f.path FROM files f JOIN blobs b ON b.id = f.blob_id
         WHERE {IN_SNAPSHOT} AND f.path = ANY(:paths) AND NOT f.documentation
-          AND (NOT b.parsed {foreign}) AND b.language <> ALL(:documents)
+          AND {unread} AND b.language <> ALL(:documents)
     """)
     parameters = {**snapshot.interval, "paths": list(set(paths)), "documents": sorted(DOCUMENTS)}
     return set(connection.scalars(query, parameters))
