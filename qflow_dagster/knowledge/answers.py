@@ -26,6 +26,7 @@ from qflow_dagster.knowledge import (
     learned_wordings,
     likeness,
     lookups,
+    member_answers,
     names,
     orientation_answers,
     overview_answers,
@@ -49,7 +50,6 @@ from qflow_dagster.knowledge.evidence import (
     count,
     listed,
 )
-from qflow_dagster.knowledge.fields import fields_of
 from qflow_dagster.knowledge.learned_wordings import Exist
 from qflow_dagster.knowledge.question_forms import FORMS, form_of, nearest_forms
 from qflow_dagster.knowledge.questions import ParsedQuestion, parse
@@ -269,13 +269,15 @@ def _hotspot(context: QuestionContext) -> tuple[str, list[Evidence]]:
             for name in ("cognitive", "cyclomatic", "nesting", "code_lines", "parameters")
         }
         sentence = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in metrics_by_name.items())
+        (symbol,) = context.declared([symbol])
         return f"{symbol.name} ({symbol.path}:{symbol.line}): {sentence}", [
             context.at(symbol.path, symbol.line, sentence)
         ]
     path = context.path()
     measures = metrics.file_metrics(context.connection, context.snapshot.repository_id, path)
     spot, size, changes = (measures.get(name) for name in ("hotspot", "size", "changes"))
-    worst = [row for row in measures["functions"] if row["cognitive"]][:3]
+    worst = [{**row, "path": path} for row in measures["functions"] if row["cognitive"]][:3]
+    worst = context.at_names(worst)
     parts = []
     if spot:
         parts.append(f"{path} is hotspot {spot['rank']}: {spot['reason']}")
@@ -325,6 +327,7 @@ def _similar(context: QuestionContext) -> tuple[str, list[Evidence]]:
     connection, snapshot = context.connection, context.snapshot
     path, first, last, what = context.path(), 1, 10**9, "other file"
     same: list[str] = []
+    evidence: list[Evidence] = []
     if context.file():
         same = lookups.identical(connection, snapshot, path)
         if path not in lookups.code_paths(connection, snapshot, [path]):
@@ -332,11 +335,18 @@ def _similar(context: QuestionContext) -> tuple[str, list[Evidence]]:
     else:
         symbol = context.definition()
         first, last, what = symbol.line, symbol.end_line, "other code"
+        evidence = [context.at(s.path, s.line, s.signature) for s in context.declared([symbol])]
     rows = [row for row in lookups.similar(connection, snapshot, path, first, last) if row.path not in same]
     parts = [f"{context.subject} has the same content as {listed(same)}"] if same else []
     if rows:
-        items = [f"{row.path}:{row.line} ({row.tokens:,} tokens)" for row in rows]
+        # The copied lines may begin in the middle of a function.
+        places = [(row.path, row.line) for row in rows]
+        around = lookups.enclosing_symbols(connection, snapshot, places)
+        names = {place: f" in {around[place].name}" if place in around else "" for place in places}
+        items = [f"{r.path}:{r.line}{names[r.path, r.line]} ({r.tokens:,} tokens)" for r in rows]
         parts.append(f"{context.subject} shares code with {listed(items)}")
+        copies = context.declared(list(dict.fromkeys(around[place] for place in places if place in around)))
+        evidence += [context.at(s.path, s.line, s.signature) for s in copies[:MAX_ROWS]]
     alike: list[lookups.SymbolLocation] = []
     if not rows and not context.file():
         alike = likeness.nearly_same(context, context.meant or [context.definition()])
@@ -347,46 +357,14 @@ def _similar(context: QuestionContext) -> tuple[str, list[Evidence]]:
             f"{context.subject} has the same or, but for names, nearly the same code as {listed(items)}"
         )
         context.limit("only symbols of its kind, language and size were compared, each as a whole")
-    evidence = [context.at(other, 1, f"the same as {path}") for other in same[:MAX_ROWS]]
+    evidence += [context.at(other, 1, f"the same as {path}") for other in same[:MAX_ROWS]]
     evidence += [context.at(other.path, other.line, other.signature) for other in alike[:MAX_ROWS]]
     evidence += [context.at(row.path, row.line, f"as {path}:{row.own_line}") for row in rows[:MAX_ROWS]]
     if not parts:
-        return f"no {what} shares copied code with {context.subject}", [context.at(path, first, path)]
+        return f"no {what} shares copied code with {context.subject}", evidence or [
+            context.at(path, first, path)
+        ]
     return "; ".join(parts), evidence
-
-
-def _members(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    if path := context.file():
-        name = heading = path
-        members = lookups.within(context.connection, context.snapshot, path, nested=True)
-    else:
-        symbol = context.definition()
-        name, heading = symbol.name, f"{symbol.name} ({symbol.path}:{symbol.line})"
-        parts = context.meant or [context.definition()]
-        found = [lookups.members(context.connection, context.snapshot, part) for part in parts]
-        members = list(dict.fromkeys(member for part in found for member in part))
-        fields = fields_of(context, parts)
-        members += [field for field in fields if not any(_is_part(field, member) for member in members)]
-        members.sort(key=lambda member: (member.path != symbol.path, member.path, member.line))
-        if symbol.path.endswith((".py", ".rb", ".js")):
-            context.limit("attributes that methods set are not looked at")
-    if not members:
-        raise UnansweredError(f"{heading} has no members")
-    members = context.declared(members)
-    one_file = len({member.path for member in members}) == 1
-    items = [
-        f"{member.name.removeprefix(name + '.')} ({'line ' if one_file else member.path + ':'}{member.line})"
-        for member in members
-    ]
-    sentence = f"{heading} has {count(len(members), 'member')}: " + ", ".join(items)
-    evidence = [context.at(member.path, member.line, member.signature or member.name) for member in members]
-    return sentence, evidence if context.file() else [*evidence, context.at_definition()]
-
-
-def _is_part(field: lookups.SymbolLocation, member: lookups.SymbolLocation) -> bool:
-    """Return whether a field is a symbol already: a function in an attribute."""
-    same = field.path == member.path and lookups.short_name(field.name) == lookups.short_name(member.name)
-    return same and member.line <= field.line <= member.end_line
 
 
 def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -398,11 +376,12 @@ def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:
     items = [(symbol, lookups.documented(context.connection, symbol)) for symbol in symbols[:5]]
     # Of several parts, the first documented one.
     best, documented = next((symbol for symbol in items if symbol[1]), items[0])
-    sentence = f"the {best.kind} {best.name} ({best.path}:{best.line}): {best.signature}"
+    (named,) = context.declared([best])
+    sentence = f"the {best.kind} {best.name} ({best.path}:{named.line}): {best.signature}"
     sentence += f". {documented[:600]}" if documented else ", not documented"
     calls = [call.name for call, _ in callers.called(context.connection, context.snapshot, best)]
     sentence += f" It calls {listed(list(dict.fromkeys(calls)))}." if calls else ""
-    return sentence, [context.at(best.path, best.line, documented or best.signature)]
+    return sentence, [context.at(best.path, named.line, documented or best.signature)]
 
 
 def _search(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -459,7 +438,7 @@ KINDS: dict[str, Callable[[QuestionContext], tuple[str, list[Evidence]]]] = {
     "rules": _rules,
     "similar": _similar,
     "tests": coverage_answers.covered,
-    "members": _members,
+    "members": member_answers.members,
     "describe": _describe,
     "overview": overview_answers.overview,
     "licence": project_answers.licence,

@@ -3,6 +3,7 @@
 Belongs here: calls of a snapshot, resolved. Does not belong here: resolving (`call_targets`), answers as text.
 """
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -31,6 +32,9 @@ class Callers(NamedTuple):
     foreign: Sequence[Call] = ()
     # Calls of an imported name that the imported file was not found to have.
     unresolved: Sequence[Call] = ()
+    # Further calls in the same callers, on something else: those that are of it, and those that may be.
+    again: Sequence[Call] = ()
+    may_be_again: Sequence[Call] = ()
 
 
 def callers(connection: Connection, snapshot: Snapshot, subject: str) -> list[Callers]:
@@ -69,10 +73,12 @@ def _callers(
             certain.append(call)
         elif among or (target.certain and resolver.overridden_by(target.definitions, places)):
             possible.append(call)
-    certain = _once(certain)
-    callers = {(call.path, call.caller, call.caller_line) for call in certain}
-    possible = [call for call in possible if (call.path, call.caller, call.caller_line) not in callers]
-    return Callers(group[0], certain, _once(possible))
+    first = _once(certain)
+    callers = {(call.path, call.caller, call.caller_line) for call in first}
+    others = _once([call for call in possible if (call.path, call.caller, call.caller_line) not in callers])
+    again = [call for call in certain if call not in first]
+    may_be_again = [call for call in possible if call not in others]
+    return Callers(group[0], first, others, again=again, may_be_again=may_be_again)
 
 
 def same(symbols: Sequence[SymbolLocation]) -> list[list[SymbolLocation]]:
@@ -81,7 +87,7 @@ def same(symbols: Sequence[SymbolLocation]) -> list[list[SymbolLocation]]:
     So is what a stub of Python (.pyi) declares, after what its module defines.
     """
     groups: dict[tuple[str, str], list[SymbolLocation]] = {}
-    for symbol in sorted(symbols, key=lambda symbol: symbol.path.endswith(".pyi")):
+    for symbol in sorted(symbols, key=lambda symbol: (symbol.path.endswith(".pyi"), _is_extension(symbol))):
         name = symbol.name.replace("::", ".").partition("<")[0]
         short = lookups.short_name(name)
         name = name.removesuffix(f".{short}") if name.endswith(f"{short}.{short}") else name
@@ -95,7 +101,13 @@ def same(symbols: Sequence[SymbolLocation]) -> list[list[SymbolLocation]]:
 def _in_parts(symbol: SymbolLocation) -> bool:
     """Return whether a type may have parts in other files: implementations, partial types, types opened again."""
     opened_again = symbol.path.endswith((".rb", ".rake")) and symbol.kind in ("class", "module")
-    return opened_again or symbol.kind == "impl" or "partial " in symbol.signature
+    return opened_again or "partial " in symbol.signature or _is_extension(symbol)
+
+
+def _is_extension(symbol: SymbolLocation) -> bool:
+    """Return whether a part only adds to a type that is declared elsewhere: an `impl`, an extension of Swift."""
+    extends = symbol.path.endswith(".swift") and re.search(r"\bextension\b", symbol.signature) is not None
+    return extends or symbol.kind == "impl"
 
 
 def _once(calls: Sequence[Call]) -> list[Call]:

@@ -21,13 +21,19 @@ from qflow_dagster.knowledge.mentions import at, mentions, say_what_is_unread, w
 # How calls are called whose receiver has no declared type.
 POSSIBLY = "may also be called, on what has no declared type or that of an interface or base,"
 
+# Of so many lines the text is given, too.
+MAX_QUOTED = 3
+
 
 def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """Name the lines that have a word which is no symbol, and how: a constant, an environment variable, an option."""
+    """Name the lines that have a word which is no symbol, and how: a constant, an environment variable, an option.
+
+    Few lines are given with their text, which may say more: the default of a variable.
+    """
     found = mentions(context, context.subject)
     rows = [*found.uses, *found.declarations, *found.prose]
     if not rows:
-        raise UnansweredError(f"no file of code has the word {context.subject}")
+        return _unread_word(context, found.unread)
     say_what_is_unread(context, found)
     around = lookups.enclosing(context.connection, context.snapshot, [(row.path, row.line) for row in rows])
     groups = (
@@ -38,11 +44,39 @@ def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
     parts, evidence = [], []
     for group, named in groups:
         items = [
-            where(named or found.roles[row.path, row.line], around[row.path, row.line], row) for row in group
+            where(named or found.roles[row.path, row.line], around[row.path, row.line], row)
+            + (f": {_quoted(row)}" if len(rows) <= MAX_QUOTED else "")
+            for row in group
         ]
         parts += [listed(items)] if items else []
         evidence += [context.at(row.path, row.line, row.text) for row in group[:MAX_ROWS]]
     return f"{context.subject} is in {count(len(rows), 'line')} of code: {'; '.join(parts)}", evidence
+
+
+def _unread_word(context: QuestionContext, unread: Sequence[git_facts.Line]) -> tuple[str, list[Evidence]]:
+    """Name the lines that have a word in files that are not read as code: build files, configuration.
+
+    Raises:
+        UnansweredError: There are none; those of vendored and generated files are no answer.
+    """
+    own = lookups.unread_paths(context.connection, context.snapshot, [row.path for row in unread], own=True)
+    rows = [row for row in unread if row.path in own]
+    others = [row for row in unread if row.path not in own]
+    also = f"; vendored or generated files have it in {listed(at(others))}" if others else ""
+    if not rows:
+        raise UnansweredError(f"no file of code has the word {context.subject}{also}")
+    context.limit("what these files do with it is not known, because they are not read as code")
+    items = [
+        f"{row.path}:{row.line}" + (f": {_quoted(row)}" if len(rows) <= MAX_QUOTED else "") for row in rows
+    ]
+    said = f"no file of code has the word {context.subject}; {count(len(rows), 'line')} of other files"
+    return f"{said} {'has' if len(rows) == 1 else 'have'} it: {listed(items)}{also}", [
+        context.at(row.path, row.line, row.text) for row in rows[: 2 * MAX_ROWS]
+    ]
+
+
+def _quoted(row: git_facts.Line) -> str:
+    return " ".join(row.text.split())[:200]
 
 
 def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:

@@ -6,6 +6,7 @@ tests are run (`project_answers`).
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -57,13 +58,13 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
         calling = {item.path for item in evidence}
         if more := [row for row in lines if row.path not in calling]:
             parts.append(f"other tests name it in {listed([f'{row.path}:{row.line}' for row in more])}")
-            evidence += [context.at(r.path, r.line, r.text) for r in more[:MAX_ROWS]]
+            evidence += [context.at(r.path, r.line, r.text) for r in _first_of_all(more)]
         return "; ".join(parts), evidence
     path = context.path()
     if lines:
         places = [f"{row.path}:{row.line}" for row in lines]
         parts.append(f"no test calls {subject} by name; tests name it in {listed(places)}")
-        return "; ".join(parts), evidence + [context.at(r.path, r.line, r.text) for r in lines[:MAX_ROWS]]
+        return "; ".join(parts), evidence + [context.at(r.path, r.line, r.text) for r in _first_of_all(lines)]
     rows = _importing_tests(context, path)
     if rows:
         parts.append(f"{path} is imported by the tests {listed([row.path for row in rows])}")
@@ -126,16 +127,26 @@ def _tests_of_file(context: QuestionContext, path: str) -> tuple[str, list[Evide
 
 
 def _naming_tests(context: QuestionContext) -> list[git_facts.Line]:
+    """Return the lines of tests that name what is asked about."""
     name = context.definition().name.rpartition(".")[2]
     rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, name)
     code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in rows])
     rust = [(row.path, row.line) for row in rows if row.path in code and row.path.endswith(".rs")]
     beside_code = lookups.in_tests_of_rust(context.connection, context.snapshot, rust) if rust else set()
-    firsts: dict[str, git_facts.Line] = {}
+    return [
+        row for row in rows if row.path in code and (code[row.path][0] or (row.path, row.line) in beside_code)
+    ]
+
+
+def _first_of_all(rows: Sequence[git_facts.Line]) -> list[git_facts.Line]:
+    """Return as many lines as an answer shows, so that each file has one before another has its second, in order."""
+    numbers: Counter[str] = Counter()
+    ranked = []
     for row in rows:
-        if row.path in code and (code[row.path][0] or (row.path, row.line) in beside_code):
-            firsts.setdefault(row.path, row)
-    return list(firsts.values())
+        ranked.append((numbers[row.path], len(ranked), row))
+        numbers[row.path] += 1
+    shown = sorted(ranked, key=lambda each: each[:2])[: 2 * MAX_ROWS]
+    return [row for _, _, row in sorted(shown, key=lambda each: each[1])]
 
 
 def _by_coverage(context: QuestionContext) -> tuple[str, list[Evidence]]:

@@ -154,9 +154,12 @@ class Declarations:
         for found in self._read("s.name = ANY(:names)", {"names": missing}):
             self._definitions[found.short].append(found)
 
-    def at(self, path: str, line: int) -> Definition | None:
-        """Return the outermost definition that begins at a line."""
-        return next(self._read("f.path = :path AND s.start_line = :line", {"path": path, "line": line}), None)
+    def at(self, path: str, line: int, name: str | None = None) -> Definition | None:
+        """Return the outermost definition that begins at a line; `name`: the one that has it, without scopes."""
+        condition = (
+            "f.path = :path AND s.start_line = :line AND (CAST(:name AS text) IS NULL OR s.name = :name)"
+        )
+        return next(self._read(condition, {"path": path, "line": line, "name": name}), None)
 
     def member_names(self, declared: Definition) -> set[str]:
         """Return the names of the symbols that are directly within a type; in Go in its package."""

@@ -169,6 +169,19 @@ class QuestionContext(NamedTuple):
             found.append(symbol._replace(line=symbol.line + offset))
         return found
 
+    def at_names(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return measured functions (`path`, `line`, `function`) with the line that has their name, likewise."""
+        found = lookups.enclosing_symbols(
+            self.connection, self.snapshot, [(row["path"], row["line"]) for row in rows]
+        )
+        named = {symbol: self.declared([symbol])[0].line for symbol in found.values()}
+        symbols = [found.get((row["path"], row["line"])) for row in rows]
+        return [
+            # Else something else begins on the line, too.
+            {**row, "line": named[symbol]} if symbol and symbol.name == row["function"] else row
+            for row, symbol in zip(rows, symbols, strict=True)
+        ]
+
 
 def is_in(path: str, place: str) -> bool:
     """Return whether a path is a place: a file, or below it: a folder; all are in ''."""

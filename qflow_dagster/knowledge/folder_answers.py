@@ -256,9 +256,8 @@ def _hotspot(context: QuestionContext) -> tuple[str, list[Evidence]]:
         for row in metrics.hotspots(context.connection, snapshot.repository_id, 1_000)
         if _is_below(row["path"], folder)
     ]
-    functions = [
-        row for row in metrics.worst_functions(context.connection, snapshot.id, 3, folder) if row["cognitive"]
-    ]
+    worst = metrics.worst_functions(context.connection, snapshot.id, 3, folder)
+    functions = context.at_names([row for row in worst if row["cognitive"]])
     parts, evidence = [], []
     if spots:
         items = [f"{row['path']}, hotspot {row['rank']}: {row['reason']}" for row in spots[:3]]

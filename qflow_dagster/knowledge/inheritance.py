@@ -1,34 +1,46 @@
-"""Which types inherit from which, by what their declarations name and what their files declare and import.
+"""Which types inherit from which, by what their declarations and bodies name, and what their files declare and import.
 
 Belongs here: bases and derived types of a definition. Does not belong here: what a name refers to (`scopes`),
-answers as text (`code_answers`, `relation_answers`).
+what bodies take in (`mixins`), answers as text (`code_answers`, `relation_answers`).
 """
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from qflow_dagster.ingestion.queries import Snapshot
+from qflow_dagster.knowledge import git_facts, mixins
 from qflow_dagster.knowledge.callers import same
 from qflow_dagster.knowledge.declarations import TYPES, Declarations, Definition, qualified_bases_of
-from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
+from qflow_dagster.knowledge.evidence import QuestionContext
+from qflow_dagster.knowledge.lookups import SymbolLocation, code_paths, short_name
+from qflow_dagster.knowledge.mixins import Mixin
 from qflow_dagster.knowledge.scopes import Scopes
 
 
 class Base(NamedTuple):
-    """A base as a declaration names it, and the types of the repository that it refers to; none if it is of others."""
+    """A base as a declaration names it, and the types of the repository that it refers to; none if it is of others.
+
+    `line` is where the body of the type takes it in; 0 if the declaration names it.
+    """
 
     name: str
     definitions: list[Definition]
+    line: int = 0
 
 
 class Derived(NamedTuple):
-    """The types that inherit from a type, and those that may: they name it, but nothing says which is meant."""
+    """The types that inherit from a type, and those that may: they name it, but nothing says which is meant.
+
+    `mixing` has lines of their bodies (path, line) that take it in, `others` those that take in others of its name.
+    """
 
     certain: list[SymbolLocation]
     possible: list[SymbolLocation]
+    mixing: Sequence[tuple[str, int]] = ()
+    others: Sequence[tuple[str, int]] = ()
 
 
 class Inheritance:
@@ -37,23 +49,33 @@ class Inheritance:
     def __init__(self, connection: Connection, snapshot: Snapshot) -> None:
         self.declarations = Declarations(connection, snapshot)
         self.scopes = Scopes(self.declarations)
+        self._context = QuestionContext(connection, snapshot, "", [])
+        self._mixins: dict[str, list[Mixin]] = {}
 
     def bases(self, symbol: SymbolLocation | Definition) -> list[Base]:
-        """Return the bases that the declaration of a type names."""
+        """Return the bases that the declaration of a type names, and what its body takes in."""
         declared = (
             symbol if isinstance(symbol, Definition) else self.declarations.at(symbol.path, symbol.line)
         )
-        names = qualified_bases_of(symbol.kind, symbol.name, symbol.signature)
-        return [Base(name, self.scopes.base_types(declared, name) if declared else []) for name in names]
+        names = dict.fromkeys(qualified_bases_of(symbol.kind, symbol.name, symbol.signature), 0)
+        for mixin in self._mixins_of(symbol.path) if symbol.kind in {*TYPES, "module"} else ():
+            if mixin.type_line == symbol.line and short_name(mixin.type_name) == short_name(symbol.name):
+                names.setdefault(mixin.name, mixin.line)
+        return [
+            Base(name, self.scopes.base_types(declared, name) if declared else [], line)
+            for name, line in names.items()
+        ]
 
     def derived(self, name: str, parts: Sequence[SymbolLocation]) -> Derived:
         """Return the types that inherit directly from the type with these parts; without parts, from one of others."""
         short = short_name(parts[0].name.partition("<")[0] if parts else name)
         names = {short, *self.declarations.aliases_of(short)}
-        candidates = sorted(self.declarations.naming(sorted(names)), key=lambda candidate: candidate.test)
+        named = [*self.declarations.naming(sorted(names)), *self._mixing(names)]
+        candidates = sorted(dict.fromkeys(named), key=lambda candidate: candidate.test)
         self.declarations.load_files({candidate.path for candidate in candidates})
         wanted = {(part.path, part.line) for part in parts}
         certain, possible = [], []
+        mixing, elsewhere = [], []
         for candidate in candidates:
             bases = [base for base in self.bases(candidate) if short_name(base.name) in names]
             found = [definition for base in bases for definition in base.definitions]
@@ -76,7 +98,9 @@ class Inheritance:
                 )
             if sure or maybe:
                 (certain if sure else possible).append(_location(candidate))
-        return Derived(certain, possible)
+            lines = mixing if sure or maybe else elsewhere
+            lines += [(candidate.path, base.line) for base in bases if base.line]
+        return Derived(certain, possible, mixing, elsewhere)
 
     def derived_from_alias(self, alias: str, path: str) -> list[SymbolLocation]:
         """Return the types that inherit by another name, which a file gives: its own, and those that import it."""
@@ -115,6 +139,31 @@ class Inheritance:
             and declared.kind != "interface"
             and posixpath.dirname(declared.path) == folder
         ]
+
+    def _mixins_of(self, path: str) -> list[Mixin]:
+        """Return what the types of a file take in."""
+        if path.endswith(mixins.ENDINGS) and path not in self._mixins:
+            self._read_mixins([path])
+        return self._mixins.get(path, [])
+
+    def _read_mixins(self, paths: Sequence[str]) -> None:
+        texts = self._context.texts([path for path in paths if path not in self._mixins])
+        self._mixins |= {path: list(mixins.read(path, content)) for path, content in texts.items()}
+
+    def _mixing(self, names: Collection[str]) -> list[Definition]:
+        """Return the types of own code whose bodies take in one of some names."""
+        context = self._context
+        lines = git_facts.lines_with_any(context.objects(), context.snapshot.commit_oid, sorted(names))
+        paths = {line.path for line in lines if line.path.endswith(mixins.ENDINGS)}
+        code = code_paths(context.connection, context.snapshot, sorted(paths))
+        self._read_mixins(sorted(code))
+        found = [
+            self.declarations.at(path, mixin.type_line, short_name(mixin.type_name))
+            for path in sorted(code)
+            for mixin in self._mixins.get(path, ())
+            if short_name(mixin.name) in names
+        ]
+        return [declared for declared in found if declared is not None]
 
     def _is_of_others(self, declared: Definition, bases: Sequence[Base]) -> bool:
         """Return whether imports of the file say that the bases are of another library."""

@@ -55,6 +55,8 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
     else:
         name = context.definition().name
     evidence = [context.at(row.path, row.line, row.signature) for row in [*certain, *possible][:MAX_TYPES]]
+    taken = f"takes in {context.short_name}"
+    evidence += [context.at(path, line, taken) for path, line in found.mixing[:MAX_TYPES]]
     said = f"{counted(len(certain), 'type', 'inherit')} from {name}: {_located(certain)}"
     if not certain:
         said = f"no type of the repository inherits from {name}"
@@ -71,7 +73,9 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
         "Protocol" in part.signature and part.path.endswith((".py", ".pyi")) for part in context.meant
     ):
         context.limit("what has its members without naming it implements it, too, and was not looked for")
-    others = _otherwise(context, lines.uses, [*certain, *possible])
+    known = {*found.mixing, *found.others}
+    uses = [row for row in lines.uses if (row.path, row.line) not in known]
+    others = _otherwise(context, uses, [*certain, *possible])
     if others:
         said += f"; {listed(at(others))} name it with a word of inheritance, too"
         evidence += [context.at(row.path, row.line, row.text) for row in others[:MAX_ROWS]]
@@ -147,7 +151,8 @@ def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name the types that a type inherits from, as its declaration says, and where they are, if that is certain."""
     inheritance = Inheritance(context.connection, context.snapshot)
     parts = context.meant or (context.definition(),)
-    named = {base.name: base.definitions for part in parts for base in inheritance.bases(part)}
+    found = {base.name: (part.path, base) for part in parts for base in inheritance.bases(part)}
+    named = {name: base.definitions for name, (_, base) in found.items()}
     evidence = [context.at(part.path, part.line, part.signature) for part in context.declared(parts)]
     where = f"{parts[0].name} ({evidence[0].path}:{evidence[0].line})"
     if not named and parts[0].path.endswith(".go"):
@@ -159,6 +164,9 @@ def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
         places = [f"{d.path}:{d.line}" for d in definitions]
         items.append(f"{name} ({' or '.join(places)})" if 0 < len(places) <= MAX_BASES else name)
         evidence += [context.at(d.path, d.line, d.signature) for d in definitions[:MAX_BASES]]
+    evidence += [
+        context.at(path, base.line, f"takes in {name}") for name, (path, base) in found.items() if base.line
+    ]
     return f"{where} inherits from {listed(items)}", evidence
 
 

@@ -323,13 +323,15 @@ def unread_paths(
 ) -> set[str]:
     """Return those of `paths` that are no own code, nor documents: vendored, generated, or of no known syntax.
 
-    `own`: of no known syntax alone.
+    `own`: own files of no known syntax alone.
     """
-    foreign = "" if own else "OR f.vendored OR f.generated"
+    unread = "(NOT b.parsed OR f.vendored OR f.generated)"
+    if own:
+        unread = "NOT b.parsed AND NOT f.vendored AND NOT f.generated"
     query = text(f"""
         SELECT f.path FROM files f JOIN blobs b ON b.id = f.blob_id
         WHERE {IN_SNAPSHOT} AND f.path = ANY(:paths) AND NOT f.documentation
-          AND (NOT b.parsed {foreign}) AND b.language <> ALL(:documents)
+          AND {unread} AND b.language <> ALL(:documents)
     """)
     parameters = {**snapshot.interval, "paths": list(set(paths)), "documents": sorted(DOCUMENTS)}
     return set(connection.scalars(query, parameters))
@@ -369,8 +371,17 @@ def enclosing(
     connection: Connection, snapshot: Snapshot, places: Sequence[tuple[str, int]]
 ) -> dict[tuple[str, int], str]:
     """Return the qualified name of the innermost symbol around each place (path, line); '' at top level."""
+    found = enclosing_symbols(connection, snapshot, places)
+    return {place: found[place].name if place in found else "" for place in places}
+
+
+def enclosing_symbols(
+    connection: Connection, snapshot: Snapshot, places: Sequence[tuple[str, int]]
+) -> dict[tuple[str, int], SymbolLocation]:
+    """Return the innermost symbol around each place (path, line) that is in one."""
     query = text(f"""
-        SELECT DISTINCT ON (w.path, w.line) w.path, w.line, s.qualified_name
+        SELECT DISTINCT ON (w.path, w.line) w.path, w.line, s.start_line, s.kind, s.qualified_name, s.signature,
+               s.end_line, f.oid
         FROM unnest(CAST(:paths AS text[]), CAST(:lines AS int[])) w(path, line)
         JOIN files f ON f.path = w.path JOIN symbols s ON s.blob_id = f.blob_id
         WHERE {IN_SNAPSHOT} AND f.path = ANY(:paths) AND s.seq > 0 AND w.line BETWEEN s.start_line AND s.end_line
@@ -378,7 +389,7 @@ def enclosing(
     """)
     parameters = {"paths": [path for path, _ in places], "lines": [line for _, line in places]}
     rows = connection.execute(query, {**snapshot.interval, **parameters}) if places else ()
-    return {**dict.fromkeys(places, ""), **{(row.path, row.line): row.qualified_name for row in rows}}
+    return {(path, line): SymbolLocation(path, *symbol) for path, line, *symbol in rows}
 
 
 def named(connection: Connection, snapshot: Snapshot, pattern: str, *, folder: str = "") -> list[str]:

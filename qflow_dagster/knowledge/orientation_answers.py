@@ -151,7 +151,7 @@ def _sibling_symbols(context: QuestionContext) -> list[SymbolLocation]:
     inheritance = Inheritance(connection, snapshot)
     bases = [(base.name, base.definitions) for base in inheritance.bases(symbol)]
     for name, parts in [(symbol.name, found[:1]), *bases]:
-        types, _ = inheritance.derived(name, parts)
+        types = inheritance.derived(name, parts).certain
         if len(types) >= MIN_SIBLINGS:
             return types
     return [s for s in lookups.within(connection, snapshot, symbol.path) if s.kind == symbol.kind]

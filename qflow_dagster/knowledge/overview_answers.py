@@ -98,7 +98,7 @@ def _hotspots(context: QuestionContext, place: str) -> tuple[str, list[Evidence]
 
 
 def _most_complex(context: QuestionContext, place: str) -> tuple[str, list[Evidence]]:
-    rows = metrics.worst_functions(context.connection, context.snapshot.id, MAX_ROWS, place)
+    rows = context.at_names(metrics.worst_functions(context.connection, context.snapshot.id, MAX_ROWS, place))
     items = [f"{row['function']} ({row['path']}:{row['line']}, cognitive {row['cognitive']})" for row in rows]
     return _ranking(context, place, "the most complex functions", rows, items)
 
@@ -106,8 +106,10 @@ def _most_complex(context: QuestionContext, place: str) -> tuple[str, list[Evide
 def _longest(context: QuestionContext, place: str) -> tuple[str, list[Evidence]]:
     parts, evidence = [], []
     for test, what in ((False, "the longest functions"), (True, "those of tests")):
-        rows = places.longest_functions(
-            context.connection, context.snapshot.id, 3 if test else MAX_ROWS, place, test=test
+        rows = context.at_names(
+            places.longest_functions(
+                context.connection, context.snapshot.id, 3 if test else MAX_ROWS, place, test=test
+            )
         )
         if rows:
             items = [f"{r['function']} ({r['path']}:{r['line']}, {count(r['lines'], 'line')})" for r in rows]

@@ -55,7 +55,7 @@ def _inheritance(one: QuestionContext, two: QuestionContext) -> list[Step]:
         following = []
         for derived, way in ways:
             for base in inheritance.bases(derived):
-                longer = [*way, Step(derived.name, base.name, derived.path, derived.line)]
+                longer = [*way, Step(derived.name, base.name, derived.path, base.line or derived.line)]
                 if other and any((d.path, d.line) == (other.path, other.line) for d in base.definitions):
                     return longer
                 following += [(definition, longer) for definition in base.definitions[:1]]

@@ -87,6 +87,11 @@ class Scopes:
         *path, short = written.split(".")
         found = self._inside(declared, path, short) if path else self.types(declared, short)
         found = [d for d in found if (d.path, d.line) != (declared.path, declared.line)]
+        if declared.language == "Ruby" and not path:
+            # A constant is that of the nearest module around, in whatever file.
+            scopes = [*declared.scopes, declared.short]
+            if (nearest := max((_common(d.scopes, scopes) for d in found), default=0)) > 0:
+                return [d for d in found if _common(d.scopes, scopes) == nearest]
         if path or any(d.path != declared.path for d in found):
             # What is in another type is not usable without that.
             alone = [d for d in found if not d.owner or not self.declared_types(d, d.owner)]

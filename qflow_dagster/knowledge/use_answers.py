@@ -90,13 +90,17 @@ def beside_calls(
 ) -> list[tuple[Line, str]]:
     """Return the other lines that have the subject's name, each with how and in which symbol it is used there.
 
-    Say what they may be, and which are not read. Of several calls in a symbol the facts have the first, so the others
-    are among them.
+    Say what they may be, and which are not read. Of several calls in a symbol the first is known by the facts as its
+    call, so the others are among them.
     """
     short = context.short_name
     code_answers.say_homonyms(context)
     calls = Declarations(context.connection, context.snapshot).calls({short})
-    named = mentions(context, short, {*known, *((call.path, call.line) for call in calls)})
+    again = {(call.path, call.line) for each in found for call in each.again}
+    may_be_again = {(call.path, call.line) for each in found for call in each.may_be_again} - again
+    shown = {(call.path, call.line) for each in found for call in (*each.certain, *each.possible)}
+    resolved = {(call.path, call.line) for call in calls} - (again | may_be_again)
+    named = mentions(context, short, {*known, *shown, *resolved})
     say_other_names(context, [*named.uses, *named.declarations])
     say_what_is_unread(context, named)
     symbols = lookups.symbols(context.connection, context.snapshot, context.subject)
@@ -116,7 +120,8 @@ def beside_calls(
         if how == CALLED and (row.path, symbol) in calling:
             if (row.path, symbol) not in own | may_be:
                 continue  # The calls there are of another definition.
-            how = "may be called again" if (row.path, symbol) in may_be | foreign else "called again"
+            unsure = (row.path, symbol) in may_be | foreign and (row.path, row.line) not in again
+            how = "may be called again" if unsure or (row.path, row.line) in may_be_again else "called again"
         uses.append((row, where(how, symbol, row)))
     return uses
 

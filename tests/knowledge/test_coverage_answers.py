@@ -7,6 +7,7 @@ from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import answers
 from qflow_dagster.knowledge.coverage_answers import CoveredLine, read_coverage
 from qflow_dagster.knowledge.history_answers import owners_in
+from qflow_dagster.knowledge.questions import ParsedQuestion
 from tests.ingestion.conftest import GitRepository, Ingested, ingested, make_repository, repository
 
 __all__ = ["ingested", "make_repository", "repository"]
@@ -136,3 +137,41 @@ def test_a_test_is_at_the_line_of_its_name(
         )
     assert f"test_heat ({path}:3)" in answer.words
     assert [(evidence.path, evidence.line) for evidence in answer.evidence] == [(path, 3), (path, 4)]
+
+
+# Tests that name `Hot` without calling it, on lines 3 and 4.
+NAMING = {
+    "test/test_hot.rb": (
+        "lib/hot.rb",
+        "class Hot\nend\n",
+        "\ndef test\n  raise Shop::Hot.new(1)\n  raise Hot.new(2)\nend\n",
+    ),
+    "test/hot_test.cpp": (
+        "src/hot.cpp",
+        "class Hot {};\n",
+        "\nTEST(A, B) {\n  EXPECT_THROW(f(), Hot);\n  EXPECT_THROW(g(), Hot);\n}\n",
+    ),
+    "tests/test_hot.py": (
+        "hot.py",
+        "class Hot(Exception): pass\n",
+        "\ndef test_hot():\n    with raises(hot.Hot): f()\n    with raises(hot.Hot): g()\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("path", NAMING)
+def test_each_line_of_tests_that_names_it_is_evidence(
+    path: str, engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    tested, code, test = NAMING[path]
+    other = path.replace("test/", "test/z").replace("tests/", "tests/z")
+    repository.commit({tested: code, path: test + "\n" * 3 + "# Hot\n" * 30, other: test})
+    ingested(repository)
+    with engine.connect() as connection:
+        answer = answers.of(
+            connection, current_snapshot(connection, "project"), ParsedQuestion("tests", "Hot")
+        )
+    assert f"{path}:3, {path}:4" in answer.words
+    found = [(evidence.path, evidence.line) for evidence in answer.evidence]
+    assert {(path, 3), (path, 4), (other, 3), (other, 4)} <= set(found)
+    assert len(found) == 20

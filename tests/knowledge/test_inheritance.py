@@ -3,12 +3,14 @@
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 from sqlalchemy import Engine
 
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import answers
 from qflow_dagster.knowledge.declarations import qualified_bases_of
+from qflow_dagster.knowledge.questions import ParsedQuestion
 from tests.ingestion.conftest import GitRepository, Ingested
 
 FILES: dict[str, str] = yaml.safe_load((Path(__file__).parent / "inheritance.yaml").read_text())
@@ -85,3 +87,50 @@ def test_types_inherit_from_what_their_files_declare_or_import(
     assert answered == {
         name: (sorted(certain), sorted(possible)) for name, (certain, possible) in DERIVED.items()
     }
+
+
+# Files in which types take in others in their bodies, with the lines that do so for the type that is meant.
+MIXINS = {
+    "PHP": (
+        {
+            "src/Warm.php": "<?php\nnamespace Shop;\ntrait Warm {}\n",
+            "src/Bread.php": "<?php\nnamespace Shop;\n\nfinal class Bread extends Food\n{\n    use Cold, Warm;\n}\n",
+            "src/Pie.php": "<?php\nnamespace Other;\n\nuse Shop\\Warm as Hot;\n\ntrait Pie {\n    use Hot { heat as bake; }\n}\n",
+            "src/Tart.php": "<?php\nnamespace Other;\n\nuse Foreign\\Warm;\n\nclass Tart {\n    use Warm;\n}\n",
+            "src/make.php": "<?php\nnamespace Shop;\n\nreturn new class {\n    use Warm;\n};\n",
+        },
+        "Warm",
+        {"Bread": ("src/Bread.php", 6), "Pie": ("src/Pie.php", 7)},
+    ),
+    "Ruby": (
+        {
+            "warm.rb": "module Shop\n  module Warm\n  end\nend\n",
+            "cold.rb": "module Cold\n  module Warm\n  end\n  class Ice\n    include Warm\n  end\nend\n",
+            "bread.rb": "class Bread < Food\n  include Comparable, Shop::Warm\nend\n",
+            "pie.rb": "module Shop\n  class Pie\n    extend(Warm)\n    def no\n      extend Warm\n    end\n  end\nend\n",
+            "tart.rb": "module Shop\n  class Tart\n    class << self\n      prepend Warm\n    end\n  end\nend\n",
+            "no.rb": "module Shop\n  class No\n    before { include Warm }\n    other.include(Warm)\n  end\nend\n",
+        },
+        "Shop::Warm",
+        {"Bread": ("bread.rb", 2), "Shop.Pie": ("pie.rb", 3), "Shop.Tart": ("tart.rb", 4)},
+    ),
+}
+
+
+@pytest.mark.parametrize("language", MIXINS)
+def test_types_inherit_from_what_their_bodies_take_in(
+    language: str, engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    files, meant, lines = MIXINS[language]
+    repository.commit(files)
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        answer = answers.of(connection, snapshot, ParsedQuestion("subclasses", meant))
+        bases = answers.of(connection, snapshot, ParsedQuestion("bases", "Bread"))
+    certain = re.split(r"; | and \d", answer.words.partition(": ")[2])[0]
+    assert sorted(_NAMED.findall(certain)) == sorted(lines)
+    assert set(lines.values()) <= {(evidence.path, evidence.line) for evidence in answer.evidence}
+    assert "Food" in bases.words
+    assert "Warm (" in bases.words
+    assert lines["Bread"] in {(evidence.path, evidence.line) for evidence in bases.evidence}

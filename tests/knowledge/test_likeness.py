@@ -5,6 +5,8 @@ from sqlalchemy import Engine
 
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import answers
+from qflow_dagster.knowledge.questions import ParsedQuestion
+from qflow_dagster.metrics import pipeline
 from tests.ingestion.conftest import GitRepository, Ingested, ingested, make_repository, repository
 
 __all__ = ["ingested", "make_repository", "repository"]
@@ -61,3 +63,28 @@ def test_symbols_with_nearly_the_same_code_are_similar(
     assert answer.understood.kind == "similar"
     assert alike in answer.words
     assert others not in answer.words.partition(". Also defined")[0].replace(name, "")
+
+
+def test_the_symbols_that_have_copied_lines_are_evidence(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    copied = "".join(f"    total{n} = first{n} + second{n} * weight({n})\n" for n in range(40))
+    repository.commit(
+        {
+            "one.py": f"\n\ndef heat(a):\n    a.start()\n    b = a.x\n    a.go(b)\n{copied}    return total0\n",
+            "two.py": f"\n\nclass Oven:\n    size = 1\n\n    @cached\n    def warm(self, c, d):\n        print(c)\n"
+            f"        if d:\n            return c[d]\n        d = 7\n{copied.replace('    total', '        total')}",
+        }
+    )
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+    pipeline.compute_all(engine, snapshot.id)
+    with engine.connect() as connection:
+        answer = answers.of(connection, snapshot, ParsedQuestion("similar", "heat"))
+        of_file = answers.of(connection, snapshot, ParsedQuestion("similar", "one.py"))
+    assert "in Oven.warm (" in answer.words
+    places = [(item.path, item.line) for item in answer.evidence]
+    assert {("one.py", 3), ("two.py", 7)} <= set(places)
+    assert any(path == "two.py" and (line or 0) > 7 for path, line in places)
+    assert ("two.py", 7) in [(item.path, item.line) for item in of_file.evidence]

@@ -111,3 +111,42 @@ def test_overviews_of_places(engine: Engine, shop: Snapshot) -> None:
             ):
                 wrong.append((subject, place, answer.words, places))
     assert wrong == []
+
+
+# Files whose function `heat` has its name on line 4, after an annotation and a decorator's or comment's line.
+ANNOTATED = {
+    "a.py": "\n@cached\n@other(1)\ndef heat(x):\n    if x:\n        return 1\n",
+    "A.java": 'class A {\n  @Deprecated\n  @SuppressWarnings("x")\n  void heat(int x) {\n    if (x > 1) { f(); }\n  }\n}\n',
+    "a.kt": "\n@Deprecated\n@Other(1)\nfun heat(x: Int) {\n  if (x > 1) { f() }\n}\n",
+    "A.cs": "class A {\n  [Obsolete]\n  [Other(1)]\n  void Heat(int x) {\n    if (x > 1) { F(); }\n  }\n}\n",
+    "a.php": "<?php\n#[Pure]\n#[Other(1)]\nfunction heat($x) {\n  if ($x) { f(); }\n}\n",
+    "a.rs": "\n#[inline]\n#[must_use]\nfn heat(x: u8) {\n  if x > 1 { f(); }\n}\n",
+    "a.swift": "\n@inlinable\n@discardableResult\nfunc heat(x: Int) {\n  if x > 1 { f() }\n}\n",
+}
+
+
+@pytest.mark.parametrize("path", ANNOTATED)
+def test_measured_functions_are_at_the_line_of_their_names(
+    path: str, engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit({f"shop/{path}": ANNOTATED[path]})
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+    pipeline.compute_all(engine, snapshot.id)
+    name = "Heat" if path == "A.cs" else "heat"
+    questions = [
+        ("overview", "longest functions", "shop"),
+        ("overview", "most complex functions", f"shop/{path}"),
+    ]
+    questions += [
+        ("hotspot", f"shop/{path}", ""),
+        ("hotspot", name, ""),
+        ("hotspot", "shop", ""),
+        ("describe", name, ""),
+    ]
+    with engine.connect() as connection:
+        for question in questions:
+            answer = answers.of(connection, snapshot, ParsedQuestion(*question))
+            places = [(item.path, item.line) for item in answer.evidence]
+            assert (f"shop/{path}", 4) in places, (question, answer.words)

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import answers
-from qflow_dagster.knowledge.evidence import Answer
+from qflow_dagster.knowledge.evidence import NOT_KNOWN, Answer
 from tests.ingestion.conftest import GitRepository, Ingested, ingested, make_repository, repository
 
 __all__ = ["ingested", "make_repository", "repository"]
@@ -91,6 +91,18 @@ def test_further_calls_in_a_function_are_of_what_its_first_ones_are_of(ask: Ask)
     words = ask(files, "who calls shop/a.py:bake?").words
     assert "called again in twice (shop/a.py:7)" in words
     assert "b.py" not in words
+
+
+def test_further_calls_in_a_function_on_something_else_are_evidence(ask: Ask) -> None:
+    files = {
+        "a.py": "class A:\n    def run(self): return 1\n\n\nclass B:\n    def run(self): return 2\n",
+        "b.py": "from a import A, B\n\n\ndef use(x: A, y: A, z: B, w):\n    x.run()\n    y.run()\n    z.run()\n"
+        "    w.run()\n    x.run()\n",
+    }
+    answer = ask(files, "who calls A.run?")
+    assert "called again in use (b.py:6), may be called again in use (b.py:8)" in answer.words
+    lines = {evidence.line for evidence in answer.evidence if evidence.path == "b.py"}
+    assert lines == {5, 6, 8, 9}
 
 
 def test_variables_and_constants_are_used_in_functions(ask: Ask) -> None:
@@ -180,3 +192,39 @@ def test_what_a_package_of_the_repository_is_imported_by_may_lead_to_its_files_b
     assert "is called in 1 symbol: top level (packages/web/plugin.ts:3)" in answer.words
     answer = ask({}, "who calls packages/core/src/cold.ts:twin?")
     assert "what these calls of that name refer to was not found: packages/web/plugin.ts:4" in answer.limits
+
+
+def test_few_lines_with_a_word_are_given_with_their_text(ask: Ask) -> None:
+    files = {
+        "oven.rb": "class Oven\n  LIMIT = (ENV['OVEN_LIMIT'] || 4096).to_i\nend\n",
+        "many.py": "OVENS = 1\n" + "print(OVENS)\n" * 3,
+    }
+    assert ask(files, "where is OVEN_LIMIT read?").words.endswith(
+        "in a string in Oven (oven.rb:2): LIMIT = (ENV['OVEN_LIMIT'] || 4096).to_i"
+    )
+    assert "print" not in ask({}, "where is OVENS used?").words
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("CMakeLists.txt", 'option(OVEN_HOT "Heat" ON)'),
+        ("build.gradle", 'def hot = System.getenv("OVEN_HOT")'),
+        (".github/workflows/build.yml", "OVEN_HOT: 1"),
+        ("Makefile", "OVEN_HOT ?= 1"),
+        ("Dockerfile", "ENV OVEN_HOT=1"),
+    ],
+)
+def test_a_word_that_only_files_have_which_are_not_code_is_answered_by_their_lines(
+    path: str, line: str, ask: Ask
+) -> None:
+    files = {path: f"\n{line}\n", "a.py": "x = 1\n", "vendor/lib/conf.yml": "OVEN_HOT: 2\nOVEN_COLD: 2\n"}
+    answer = ask(files, "where is OVEN_HOT used?")
+    assert [(evidence.path, evidence.line) for evidence in answer.evidence] == [(path, 2)]
+    assert (
+        f"no file of code has the word OVEN_HOT; 1 line of other files has it: {path}:2: {line}"
+        in answer.words
+    )
+    assert "vendored or generated files have it in vendor/lib/conf.yml:1" in answer.words
+    assert "not read as code" in " ".join(answer.limits)
+    assert ask({}, "where is OVEN_COLD used?").understood.kind == NOT_KNOWN

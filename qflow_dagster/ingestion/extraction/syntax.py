@@ -16,7 +16,7 @@ from qflow_dagster.ingestion.extraction import imports, names, recovery, recursi
 from qflow_dagster.ingestion.extraction.declared_types import DeclaredTypes
 from qflow_dagster.ingestion.extraction.grammars import NOT_CALLS, PLAIN_DOC_COMMENTS, Grammar
 from qflow_dagster.ingestion.extraction.structure import FUNCTIONS, Definition
-from qflow_dagster.ingestion.extraction.text import Lines, Span
+from qflow_dagster.ingestion.extraction.text import Lines, Span, blanked
 from qflow_dagster.ingestion.facts import ImportFact, ParseErrorFact, SymbolFact
 
 LOCATED_ERRORS = 20
@@ -155,7 +155,9 @@ def read(grammar: Grammar, tree: Tree, source: bytes, lacking: Sequence[Span] = 
     result.definitions = _definitions(grammar, captures, source, values)
     _document(result, comments, docs)
     not_calls = NOT_CALLS.get(grammar.name, frozenset())
-    structure.measure(grammar.name, result.definitions, captures, source, not_calls, values, unseen.calls)
+    # A comment before a call may end with what separates a receiver.
+    code = blanked(source, result.comments)
+    structure.measure(grammar.name, result.definitions, captures, code, not_calls, values, unseen.calls)
     result.types = DeclaredTypes(grammar.name, source, result.definitions)
     recursion.mark(grammar.name, result.definitions, root, source, result.comments, result.types)
     result.imports = imports.read(grammar.name, captures, source)

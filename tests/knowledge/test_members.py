@@ -1,0 +1,115 @@
+"""Members of a type are also those of its parts outside of its declaration, in each language that has such."""
+
+import pytest
+from sqlalchemy import Engine
+
+from qflow_dagster.ingestion.queries import current_snapshot
+from qflow_dagster.knowledge import answers
+from qflow_dagster.knowledge.questions import ParsedQuestion
+from tests.ingestion.conftest import GitRepository, Ingested
+
+# Files that declare a type A, what an answer about its members says, and what it does not say.
+TYPES: dict[str, tuple[dict[str, str], list[str], list[str]]] = {
+    "Rust": (
+        {
+            "a.rs": "struct A<T> { a: T }\nimpl<T> A<T> {\n fn fill(&self) {}\n}\nunsafe impl<T: X> Draw<T> for A<T> {\n"
+            " fn draw(&self) {}\n}\nimpl<T> From<A<T>> for B {\n fn from() {}\n}\nimpl Draw for Vec<A<u8>> {\n fn no() {}\n}\n",
+            "b.rs": "impl a::A<u8> {\n fn sip(&self) {}\n}\n",
+        },
+        [
+            "has 4 members: a (a.rs:1)",
+            "fill (a.rs:3)",
+            "draw (a.rs:6, for Draw)",
+            "sip (b.rs:2)",
+        ],
+        [],
+    ),
+    "Rust, of several modules": (
+        {
+            "a.rs": "struct A<T> { a: T }\nimpl<T> A<T> {\n fn fill(&self) {}\n}\n",
+            "b.rs": "struct A<T> { b: T }\nimpl<T> A<T> {\n fn sip(&self) {}\n}\n",
+            "c.rs": "impl<T> A<T> {\n fn spill(&self) {}\n}\n",
+        },
+        [
+            "A (a.rs:1) has 2 members: a (line 1), fill (line 3)",
+            "A (b.rs:1) has 2 members",
+            "not known to be of this one: c.rs:1",
+        ],
+        ["spill"],
+    ),
+    "Swift": (
+        {
+            "A+X.swift": "extension A where T: X {\n func fill() {}\n}\n",
+            "A.swift": "struct A<T> {\n let a: T\n}\nextension A<Int> {\n func sip() {}\n}\nextension B {\n func no() {}\n}\n",
+        },
+        ["A (A.swift:1) has 3 members", "a (A.swift:2)", "sip (A.swift:5)", "fill (A+X.swift:2)"],
+        ["definitions have"],
+    ),
+    "Kotlin": (
+        {
+            "a.kt": "class A<T>(val x: T) {\n  fun fill() = 1\n}\nfun String.no() = 1\n",
+            "b.kt": "fun <T> A<T>.sip() = 1\nfun A<*>?.spill() = 1\nfun A.Companion.no() = 1\nfun no(a: A<Int>) = 1\n",
+        },
+        ["has 2 members: x (line 1), fill (line 2)", "by 2 functions: sip (b.kt:1), spill (b.kt:2)"],
+        [],
+    ),
+    "C#": (
+        {
+            "a.cs": "partial class A<T> { void Fill() {} }\n",
+            "b.cs": "partial class A<T> { int Size; }\n",
+            "c.cs": "static class Extensions {\n  public static int Sip<T>(this A<T> a) { return 1; }\n"
+            "  public static int No(A<int> a) { return 1; }\n}\n",
+        },
+        ["has 2 members: Fill (a.cs:1), Size (b.cs:1)", "by 1 function: Sip (c.cs:2)"],
+        [],
+    ),
+    "Ruby": (
+        {
+            "a.rb": "module M\n  class A\n    def fill; end\n  end\nend\n",
+            "b.rb": "module M\n  class A\n    def sip; end\n  end\nend\n",
+            "c.rb": "module N\n  class A\n    def spill; end\n  end\nend\n",
+        },
+        [
+            "N.A (c.rb:2) has 1 member: spill (line 3)",
+            "M.A (a.rb:2) has 2 members: fill (a.rb:3), sip (b.rb:3)",
+        ],
+        [],
+    ),
+    "JavaScript": (
+        {
+            "a.js": "class A {\n  fill() {}\n}\nA.prototype.sip = function () {}\nB.prototype.no = function () {}\n",
+        },
+        ["has 1 member: fill (line 2)", "by 1 function: sip (a.js:4)"],
+        [],
+    ),
+    "TypeScript": (
+        {"a.ts": "interface A<T> {\n  fill(): void\n}\ninterface A<T> {\n  sip(): void\n}\n"},
+        ["has 2 members: fill (line 2), sip (line 5)"],
+        [],
+    ),
+    "Go": (
+        {
+            "a/a.go": "package a\n\ntype A[T any] struct { a T }\n\nfunc (a *A[T]) Fill() {}\n",
+            "a/b.go": "package a\n\nfunc (a A[T]) Sip() {}\n",
+        },
+        ["has 3 members: a (a/a.go:3), Fill (a/a.go:5), Sip (a/b.go:3)"],
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TYPES)
+def test_members_are_those_of_all_parts_of_a_type(
+    case: str, engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    files, said, unsaid = TYPES[case]
+    repository.commit(files)
+    ingested(repository)
+    with engine.connect() as connection:
+        answer = answers.of(
+            connection, current_snapshot(connection, "project"), ParsedQuestion("members", "A")
+        )
+    for words in said:
+        assert words in f"{answer.words} {answer.limits}", answer.words
+    for words in [*unsaid, "no (", "No ("]:
+        assert words not in answer.words
