@@ -239,6 +239,47 @@ def commits_with(objects: Path, commit: str, name: str) -> list[LineCommit]:
     return found
 
 
+class DeclarationChange(NamedTuple):
+    """A commit that added (`number` > 0) or removed declarations of a name, in all its files; and one of these."""
+
+    commit: LineCommit
+    path: str
+    number: int
+
+
+def declaration_changes(objects: Path, commit: str, name: str) -> list[DeclarationChange]:
+    """Return the commits after which there were more or fewer declarations of a name, newest first.
+
+    Raises:
+        GitError: An object is missing, it takes longer than `TIMEOUT`, or the changes are more than is read.
+    """
+    with history_of(objects) as history:
+        printed = history.run(
+            *("log", "-p", "-U0", "--no-color", f"--format={COMMIT}", "--date=format:%Y-%m-%d"),
+            *(f"-S{name}", commit),
+            timeout=TIMEOUT,
+            configuration=(*mailmap(commit), "core.quotePath=false"),
+            max_output=50_000_000,
+        )
+    found = []
+    for record in printed.decode("utf-8", "replace").split("\x01")[1:]:
+        head, _, patch = record.partition("\n")
+        if head.count("\0") != 3:
+            continue
+        numbers: Counter[str] = Counter()
+        path = ""
+        for line in patch.split("\n"):
+            if named := re.match(r"(?:---|\+\+\+) \w/(.+)$", line):
+                path = named[1].strip()
+            elif line[:1] in ("+", "-") and name in line[:400] and is_declaration(line[1:].strip(), name):
+                numbers[path] += 1 if line[0] == "+" else -1
+        # What a commit moves to another file, it does not remove.
+        if number := numbers.total():
+            paths = sorted(numbers, key=numbers.__getitem__, reverse=number > 0)
+            found.append(DeclarationChange(LineCommit(*head.split("\0", 3)), paths[0], number))
+    return found
+
+
 def additions(objects: Path, commit: str, path: str, names: Sequence[str]) -> list[tuple[str, LineCommit]]:
     """Return which commit added a line that declares each of `names` to a file, newest first.
 
