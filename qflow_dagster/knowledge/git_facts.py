@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from qflow_dagster.ingestion import git
 from qflow_dagster.ingestion.commit_graphs import history_of
@@ -105,13 +105,17 @@ def history_of_lines(
     Raises:
         GitError: An object is missing, or it takes longer than `TIMEOUT`.
     """
+    command = ("--no-color", f"--format={COMMIT}", "--date=format:%Y-%m-%d", "-L", f"{first},{last}:{path}")
+    configuration = (*mailmap(commit), "core.quotePath=false")
     with history_of(objects) as history:
-        printed = history.run(
-            *("log", "-M", "--no-color", f"--format={COMMIT}", "--date=format:%Y-%m-%d"),
-            *("-L", f"{first},{last}:{path}", commit),
-            timeout=TIMEOUT,
-            configuration=(*mailmap(commit), "core.quotePath=false"),
-        )
+        try:
+            printed = history.run("log", "-M", *command, commit, timeout=TIMEOUT, configuration=configuration)
+        except git.GitError as error:
+            # To look for renames, git reads files of older commits, though no line is from there; one may be missing.
+            options: dict[str, Any] = {"timeout": TIMEOUT, "configuration": configuration}
+            printed = history.run("log", "--no-renames", *command, commit, **options)
+            if b"\n--- /dev/null\n" in printed:
+                raise error
     adds = re.compile(rf"^\+.*(?<![\w$]){re.escape(name)}(?![\w$])", re.MULTILINE)
     changes = []
     for record in printed.decode("utf-8", "replace").split("\x01")[1:]:
@@ -123,8 +127,10 @@ def history_of_lines(
     return changes
 
 
-def moved_from(objects: Path, change: LineChange, name: str) -> tuple[str, str, int] | None:
+def moved_from(objects: Path, change: LineChange, name: str, text: str = "") -> tuple[str, str, int] | None:
     """Return where a commit took the declaration of a name from: (parent, path, line); None if it was new.
+
+    `text`: the line that declares it, if that says so by where it stands alone: a value of an enum.
 
     Raises:
         GitError: An object is missing, or it takes longer than `TIMEOUT`.
@@ -137,7 +143,7 @@ def moved_from(objects: Path, change: LineChange, name: str) -> tuple[str, str, 
         [
             line
             for line in _grep(objects, oid, "-w", "-F", "-e", name)
-            if line.path.endswith(extension) and is_declaration(line.text, name)
+            if line.path.endswith(extension) and (line.text == text or is_declaration(line.text, name))
         ]
         for oid in (parent, change.commit.oid)
     )
