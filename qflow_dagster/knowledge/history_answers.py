@@ -13,13 +13,15 @@ import re2
 from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.knowledge import code_answers, git_facts, history_lookups, lookups, renames
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, count, listed
-from qflow_dagster.knowledge.git_facts import LineChange, LineCommit
+from qflow_dagster.knowledge.git_facts import Line, LineChange, LineCommit
 from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
 
 # Where forges look for it, in their order.
 CODEOWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
 # Of more lines that declare a name, only the places are named.
 MAX_VALUES = 3
+# Of a word that nothing declares, the history of lines of so many files is looked at.
+MAX_LINES = 5
 # A symbol that was moved more often has its name from another one.
 MAX_MOVES = 4
 _PARTS = re.compile(r"\*\*/|/\*\*|\*\*|\*|\?|[^*?/]+|/")
@@ -196,18 +198,18 @@ def _first_with_word(context: QuestionContext) -> tuple[str, list[Evidence]] | N
     rows = git_facts.lines_with(context.objects(), snapshot.commit_oid, name) if name else []
     code = lookups.code_paths(connection, snapshot, [row.path for row in rows])
     rows = sorted((row for row in rows if row.path in code), key=lambda row: code[row.path])
-    if not rows:
+    firsts = {row.path: row for row in reversed(rows)}
+    since: list[tuple[LineCommit, Line]] = []
+    for path in list(dict.fromkeys(row.path for row in rows))[:MAX_LINES]:
+        changes = git_facts.history_of_lines(
+            context.objects(), snapshot.commit_oid, path, firsts[path].line, firsts[path].line, name
+        )
+        since += [(change.commit, firsts[path]) for change in changes if change.names][-1:]
+    if not since:
         return None
-    line = rows[0]
-    changes = git_facts.history_of_lines(
-        context.objects(), snapshot.commit_oid, line.path, line.line, line.line, name
-    )
-    naming = [change.commit for change in changes if change.names]
-    if not naming:
-        return None
-    first = naming[-1]
+    first, line = min(since, key=lambda pair: pair[0].date)
     context.limit(
-        f"nothing declares {name} in a way that is understood; this is of the first line that has it"
+        f"nothing declares {name} in a way that is understood; this is of a line that has it, others may be older"
     )
     said = f"{name} is in {line.path}:{line.line} since {first.date}, by {first.author}: {first.subject}"
     said += f" ({first.oid[:10]})"
