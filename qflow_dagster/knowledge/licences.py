@@ -69,7 +69,7 @@ def is_other(stated: str, found: Collection[str]) -> bool:
     """Return whether a manifest states another licence than those that were found; one that names a file does not."""
     names = named_in(stated)
     if not names:
-        return not re.search("licen[cs]e|copying", stated, re.I)
+        return not re.search(r"\b(?:licen[cs]e|copying)\b", stated, re.I)
     both = [(name, other) for name in names for other in found if other.startswith(name)]
     return {name for name, _ in both} != {*names} or {other for _, other in both} != {*found}
 
