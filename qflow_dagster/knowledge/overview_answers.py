@@ -68,7 +68,7 @@ def _place(context: QuestionContext) -> str:
 
 
 def _folder_of_namespace(context: QuestionContext) -> str | None:
-    """Return the folder of exactly a name, though a namespace has it, too, or what is in the folder; None if none is."""
+    """Return the folder of exactly a name, though a namespace has it, too; None if there is none."""
     name = context.other.strip("/").removeprefix("./")
     found = lookups.folders(context.connection, context.snapshot, name) if name else []
     if name in found:
