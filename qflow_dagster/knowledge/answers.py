@@ -86,7 +86,8 @@ def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -
         if folder:
             sentence, evidence = folder_answers.answer(context, folder, understood.kind)
         else:
-            context = names.exactly(context)
+            # What is gone has the name that is asked, whatever has one like it now.
+            context = context if understood.kind == "removed" else names.exactly(context)
             sentence, evidence = homonyms.answer(context, understood.kind, KINDS[understood.kind])
     except (UnansweredError, GitError) as error:
         return _gone(context, understood, error)

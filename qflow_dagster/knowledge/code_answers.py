@@ -4,6 +4,7 @@ Belongs here: one function per kind of question. Does not belong here: other kin
 `raise_answers`, `use_answers`), SQL (`lookups`), git (`git_facts`).
 """
 
+import re
 from collections.abc import Sequence
 
 from qflow_dagster.ingestion.git import GitError
@@ -16,8 +17,11 @@ from qflow_dagster.knowledge.evidence import (
     count,
     listed,
 )
+from qflow_dagster.knowledge.lookups import SymbolLocation
 from qflow_dagster.knowledge.mentions import at, mentions, say_what_is_unread, where
 
+# The kind of what is declared and no symbol.
+VALUE = "field"
 # How calls are called whose receiver has no declared type.
 POSSIBLY = "may also be called, on what has no declared type or that of an interface or base,"
 
@@ -101,6 +105,42 @@ def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:
     return f"{name}, no function or type, is declared in {listed(at(found.declarations))}", [
         context.at(row.path, row.line, row.text) for row in found.declarations[: 2 * MAX_ROWS]
     ]
+
+
+def declared_values(context: QuestionContext) -> list[SymbolLocation]:
+    """Return the lines that declare a name which is no symbol: a field, a property, a constant, a value of an enum.
+
+    Those in the scope that is asked, if there are any, and those of types and files before variables in functions.
+    """
+    name, connection, snapshot = context.short_name, context.connection, context.snapshot
+    found = mentions(context, name)
+    code = lookups.code_paths(connection, snapshot, [row.path for row in [*found.declarations, *found.uses]])
+    if any(not any(code[row.path][:2]) for row in [*found.declarations, *found.uses]):
+        # Tests give values to what the program has.
+        found = found._replace(declarations=[r for r in found.declarations if not any(code[r.path][:2])])
+    rows: list[git_facts.Line] = found.declarations
+    around = lookups.enclosing(connection, snapshot, [(row.path, row.line) for row in rows])
+    scopes = {row: around[row.path, row.line] for row in rows}
+    asked = re.split(r"[.:#\\]+|->", context.subject)
+    if asked[1:]:
+        own = [row for row in rows if asked[-2] in [*scopes[row].split("."), *row.path.split("/")]]
+        if rows and not own:
+            context.limit(f"no {name} of {asked[-2]} was found; this is of what has the name {name}")
+        rows = own or rows
+    lasting = [row for row in rows if not _is_function(context, row, scopes[row])]
+    oids = lookups.object_ids(connection, snapshot, [row.path for row in rows])
+    return [
+        SymbolLocation(
+            row.path, row.line, VALUE, f"{scopes[row]}.{name}".strip("."), row.text, row.line, oids[row.path]
+        )
+        for row in lasting or rows
+    ]
+
+
+def _is_function(context: QuestionContext, row: git_facts.Line, scope: str) -> bool:
+    """Return whether the symbol around a line is a function, whose variables end with it."""
+    around = lookups.symbols(context.connection, context.snapshot, f"{row.path}:{scope}") if scope else []
+    return any(s.line <= row.line <= s.end_line and s.kind in ("function", "method") for s in around)
 
 
 def has_word(context: QuestionContext, name: str) -> bool:

@@ -1,15 +1,15 @@
 """Answers on configuration and dependencies: environment variables with their defaults, packages of manifests.
 
 Belongs here: what is read from the environment, by the calls of each language that do it, and what manifests require.
-Does not belong here: a single name in the code (`code_answers`), other facts of manifests (`project_answers`).
+Does not belong here: the formats of manifests (`manifests`), other facts of them (`project_answers`), a single name in
+the code (`code_answers`).
 """
 
-import json
 import re
-import tomllib
+from contextlib import suppress
 from typing import NamedTuple
 
-from qflow_dagster.knowledge import git_facts, graph, lookups, package_names
+from qflow_dagster.knowledge import git_facts, graph, lookups, manifests, package_names
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -81,6 +81,10 @@ def default_of(rest: str) -> str:
     return next(value for value in match.groups() if value).strip()
 
 
+# What reading a manifest raises that is not as its format says.
+_NOT_READ = (ValueError, TypeError, AttributeError, RecursionError)
+
+
 class _Manifest(NamedTuple):
     """A manifest that was read: the packages that it requires, and those for development."""
 
@@ -95,12 +99,12 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
     Of a package that is named, also the files that import it.
     """
-    manifests, unread = _read(context)
+    found, unread = _read(context)
     wanted = context.subject
     if wanted:
-        manifests = _requiring(manifests, wanted)
+        found = _requiring(found, wanted)
     parts, evidence = [], []
-    for path, content, required, development in manifests:
+    for path, content, required, development in found:
         if required or development:
             said = f"{path}: {', '.join(required[:MAX_NAMES]) or 'nothing at run time'}"
             said += f"; for development {', '.join(development[:MAX_NAMES])}" if development else ""
@@ -121,28 +125,33 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
         raise UnansweredError(f"no manifest that is understood names {name}{also}")
     sentence = listed(parts[:3], len(parts))
     if wanted:
-        packages = [name for each in manifests for name in (*each.required, *each.development)]
+        packages = [name for each in found for name in (*each.required, *each.development)]
         if not any(package_names.is_equal(_bare(package), wanted) for package in packages):
             sentence = f"no package is called {wanted}, but these have it in their names: {sentence}"
-        said, importing = _importing(context, manifests)
+        said, importing = _importing(context, found)
         return f"{sentence}; {said}" if said else sentence, evidence + importing
     return sentence, evidence
 
 
 def _read(context: QuestionContext) -> tuple[list[_Manifest], list[str]]:
     """Return the manifests, and the paths of those that are not read, or not completely."""
-    paths = lookups.named(context.connection, context.snapshot, _MANIFESTS)
-    unread = lookups.named(context.connection, context.snapshot, _OTHER_MANIFESTS)
-    manifests = []
-    for path, content in context.texts(paths).items():
+    paths = lookups.named(context.connection, context.snapshot, manifests.MANIFESTS)
+    unread = lookups.named(context.connection, context.snapshot, manifests.OTHER_MANIFESTS)
+    found = []
+    others: dict[str, str] = {}
+    texts = context.texts(paths)
+    for path, content in texts.items():
+        with suppress(*_NOT_READ):
+            others = manifests.shared(path, content) | others
+    for path, content in texts.items():
         try:
-            manifests.append(_Manifest(path, content, *_required(path, content)))
-        except (ValueError, TypeError, AttributeError, RecursionError):
+            found.append(_Manifest(path, content, *manifests.required(path, content, others)))
+        except _NOT_READ:
             unread.append(path)
             continue
-        if _ELSEWHERE.search(content) and path.endswith((".toml", ".json", ".xml")):
+        if not manifests.is_complete(content, *found[-1][2:]):
             unread.append(path)
-    return manifests, unread
+    return found, unread
 
 
 def _bare(entry: str) -> str:
@@ -164,23 +173,23 @@ def _line_of_package(content: str, package: str) -> int:
     return line_of(content, package)
 
 
-def _requiring(manifests: list[_Manifest], wanted: str) -> list[_Manifest]:
+def _requiring(found: list[_Manifest], wanted: str) -> list[_Manifest]:
     """Return the manifests with the packages that a name means, and no others."""
-    names = dict.fromkeys(_bare(entry) for each in manifests for entry in (*each.required, *each.development))
+    names = dict.fromkeys(_bare(entry) for each in found for entry in (*each.required, *each.development))
     meant = package_names.matching(names, wanted)
     return [
         each._replace(
             required=[entry for entry in each.required if _bare(entry) in meant],
             development=[entry for entry in each.development if _bare(entry) in meant],
         )
-        for each in manifests
+        for each in found
     ]
 
 
-def _importing(context: QuestionContext, manifests: list[_Manifest]) -> tuple[str, list[Evidence]]:
+def _importing(context: QuestionContext, requiring: list[_Manifest]) -> tuple[str, list[Evidence]]:
     """Say which files import the packages of manifests, those of tests last; '' if that is not understood."""
     packages: dict[package_names.Ecosystem, dict[str, str]] = {}
-    for each in manifests:
+    for each in requiring:
         ecosystem = package_names.ecosystem_of(each.path)
         names = {_bare(entry) for entry in (*each.required, *each.development)}
         if ecosystem and names:
@@ -216,106 +225,3 @@ def _importing(context: QuestionContext, manifests: list[_Manifest]) -> tuple[st
         for paths in groups
         for path in paths[: 2 * MAX_ROWS]
     ]
-
-
-_MANIFESTS = (
-    r"^(?:pyproject\.toml|setup\.cfg|requirements\.txt|Cargo\.toml|package\.json|composer\.json|"
-    r"go\.mod|pom\.xml|Gemfile|.*\.csproj|.*\.gemspec|Package\.swift|Podfile|mix\.exs|build\.gradle(?:\.kts)?)$"
-)
-_OTHER_MANIFESTS = (
-    r"^(?:setup\.py|libs\.versions\.toml|Directory\.\w+\.props|packages\.config|"
-    r"CMakeLists\.txt|conanfile\.(?:py|txt)|vcpkg\.json|rebar\.config|build\.sbt|deno\.jsonc?|"
-    r"configure\.ac|meson\.build|MODULE\.bazel|requirements[-_].*\.txt|environment\.ya?ml)$"
-)
-# A manifest that takes what it requires from elsewhere, or in further ways that are not read.
-_ELSEWHERE = re.compile(
-    r"\bdynamic\s*=\s*\[[^\]]*dependencies|\bworkspace\s*=\s*true|<parent>|<dependencyManagement>|"
-    r"\"(?:optionalDependencies|bundledDependencies)\"|(?:implementation|api)[ (]+(?:libs\.|project\b)",
-    re.MULTILINE,
-)
-# What packages stand after, at run time and for development, in manifests that are programs.
-_AFTER = {
-    ".gemspec": (r"\.add_(?:runtime_)?dependency", r"\.add_development_dependency"),
-    "Gemfile": (r"^\s?gem", None),
-    "Podfile": (r"^\s{0,8}pod", None),
-    "Package.swift": (r"\burl:", None),
-    "mix.exs": (r"^\s{0,12}\{:(?=\w{1,100}, ?[\"~a-z])", None),
-    "build.gradle": (
-        r"^\s{0,12}(?:implementation|api|runtimeOnly|compileOnly|compile)\b",
-        r"^\s{0,12}(?:test|androidTest|debug)\w{1,30}",
-    ),
-}
-_PACKAGE = re.compile(r"[A-Za-z0-9@][\w./@-]*")
-
-
-def _required(path: str, content: str) -> tuple[list[str], list[str]]:
-    """Return the packages that a manifest requires at run time, and for development."""
-    name = path.rpartition("/")[2]
-    if name == "pyproject.toml":
-        manifest = tomllib.loads(content)
-        project = manifest.get("project") or {}
-        extras = [*(project.get("optional-dependencies") or {}).values()]
-        extras += [*(manifest.get("dependency-groups") or {}).values()]
-        poetry = ((manifest.get("tool") or {}).get("poetry") or {}).get("dependencies") or {}
-        named = [entry for entry in project.get("dependencies") or [*poetry] if entry != "python"]
-        return _names(named), _names([e for group in extras for e in group if isinstance(e, str)])
-    if name == "Cargo.toml":
-        manifest = tomllib.loads(content)
-        development = [*(manifest.get("dev-dependencies") or {}), *(manifest.get("build-dependencies") or {})]
-        tables = [manifest, *(manifest.get("target") or {}).values()]
-        return list(dict.fromkeys(name for t in tables for name in t.get("dependencies") or {})), development
-    if name in ("package.json", "composer.json"):
-        manifest = json.loads(content)
-        run, development = (
-            ("dependencies", "devDependencies") if name == "package.json" else ("require", "require-dev")
-        )
-        peers = manifest.get("peerDependencies") or {}
-        return [*(manifest.get(run) or {}), *(f"{name} (peer)" for name in peers)], [
-            *(manifest.get(development) or {})
-        ]
-    if name == "go.mod":
-        rows = [line.split() for line in content.replace("require ", "").splitlines()]
-        return [row[0] for row in rows if len(row) >= 2 and row[1][:1] == "v" and "." in row[0]], []
-    if name == "pom.xml":
-        blocks = [block.partition("</dependency>")[0] for block in content.split("<dependency>")[1:]]
-        artifacts = [
-            (re.search(r"<artifactId>([^<]{1,100})<", block), "<scope>test" in block) for block in blocks
-        ]
-        return (
-            list(dict.fromkeys(found[1] for found, test in artifacts if found and not test)),
-            list(dict.fromkeys(found[1] for found, test in artifacts if found and test)),
-        )
-    if name.endswith(".csproj"):
-        blocks = [
-            re.split("/>|</Pack", block, maxsplit=1)[0] for block in content.split("<PackageReference ")[1:]
-        ]
-        packages = [
-            (found[1], "PrivateAssets" in block)
-            for block in blocks
-            if (found := re.search(r"\bInclude=\"([^\"]{1,100})\"", block))
-        ]
-        tests = any(package == "Microsoft.NET.Test.Sdk" for package, _ in packages)
-        return (
-            list(dict.fromkeys(package for package, private in packages if not (private or tests))),
-            list(dict.fromkeys(package for package, private in packages if private or tests)),
-        )
-    for ending, (run, development) in _AFTER.items():
-        if name.removesuffix(".kts").endswith(ending):
-            return _after(run, content), _after(development, content) if development else []
-    if name == "requirements.txt":
-        return _names([line for line in content.splitlines() if line[:1].isalnum()]), []
-    _, _, required = content.partition("install_requires")
-    return _names(
-        [line.strip() for line in required.split("\n[")[0].splitlines()[1:] if line[:1].isspace()]
-    ), []
-
-
-def _after(words: str, content: str) -> list[str]:
-    """Return the packages that stand in quotes or as a symbol after words; of an address, its last part."""
-    found = re.findall(rf"(?:{words})[ (]{{0,4}}[\"']?([\w./:@-]{{2,300}})", content, re.MULTILINE)
-    names = [re.sub(r"\.git$|:[\d.]+$", "", name) for name in found]
-    return list(dict.fromkeys(name.rpartition("/")[2] if "://" in name else name for name in names))
-
-
-def _names(requirements: list[str]) -> list[str]:
-    return [match[0] for entry in requirements if (match := _PACKAGE.match(entry))]

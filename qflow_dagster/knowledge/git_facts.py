@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from qflow_dagster.ingestion import git
 from qflow_dagster.ingestion.commit_graphs import history_of
@@ -105,13 +105,17 @@ def history_of_lines(
     Raises:
         GitError: An object is missing, or it takes longer than `TIMEOUT`.
     """
+    command = ("--no-color", f"--format={COMMIT}", "--date=format:%Y-%m-%d", "-L", f"{first},{last}:{path}")
+    configuration = (*mailmap(commit), "core.quotePath=false")
     with history_of(objects) as history:
-        printed = history.run(
-            *("log", "-M", "--no-color", f"--format={COMMIT}", "--date=format:%Y-%m-%d"),
-            *("-L", f"{first},{last}:{path}", commit),
-            timeout=TIMEOUT,
-            configuration=(*mailmap(commit), "core.quotePath=false"),
-        )
+        try:
+            printed = history.run("log", "-M", *command, commit, timeout=TIMEOUT, configuration=configuration)
+        except git.GitError as error:
+            # To look for renames, git reads files of older commits, though no line is from there; one may be missing.
+            options: dict[str, Any] = {"timeout": TIMEOUT, "configuration": configuration}
+            printed = history.run("log", "--no-renames", *command, commit, **options)
+            if b"\n--- /dev/null\n" in printed:
+                raise error
     adds = re.compile(rf"^\+.*(?<![\w$]){re.escape(name)}(?![\w$])", re.MULTILINE)
     changes = []
     for record in printed.decode("utf-8", "replace").split("\x01")[1:]:
@@ -123,8 +127,10 @@ def history_of_lines(
     return changes
 
 
-def moved_from(objects: Path, change: LineChange, name: str) -> tuple[str, str, int] | None:
+def moved_from(objects: Path, change: LineChange, name: str, text: str = "") -> tuple[str, str, int] | None:
     """Return where a commit took the declaration of a name from: (parent, path, line); None if it was new.
+
+    `text`: the line that declares it, if that says so by where it stands alone: a value of an enum.
 
     Raises:
         GitError: An object is missing, or it takes longer than `TIMEOUT`.
@@ -137,7 +143,7 @@ def moved_from(objects: Path, change: LineChange, name: str) -> tuple[str, str, 
         [
             line
             for line in _grep(objects, oid, "-w", "-F", "-e", name)
-            if line.path.endswith(extension) and is_declaration(line.text, name)
+            if line.path.endswith(extension) and (line.text == text or is_declaration(line.text, name))
         ]
         for oid in (parent, change.commit.oid)
     )
@@ -236,6 +242,47 @@ def commits_with(objects: Path, commit: str, name: str) -> list[LineCommit]:
         # Changelogs name what is gone.
         if any(not path.lower().endswith(_DOCUMENTS) for path in paths.split("\n") if path):
             found += commits_in(f"\x01{head}".encode())
+    return found
+
+
+class DeclarationChange(NamedTuple):
+    """A commit that added (`number` > 0) or removed declarations of a name, in all its files; and one of these."""
+
+    commit: LineCommit
+    path: str
+    number: int
+
+
+def declaration_changes(objects: Path, commit: str, name: str) -> list[DeclarationChange]:
+    """Return the commits after which there were more or fewer declarations of a name, newest first.
+
+    Raises:
+        GitError: An object is missing, it takes longer than `TIMEOUT`, or the changes are more than is read.
+    """
+    with history_of(objects) as history:
+        printed = history.run(
+            *("log", "-p", "-U0", "--no-color", f"--format={COMMIT}", "--date=format:%Y-%m-%d"),
+            *(f"-S{name}", commit),
+            timeout=TIMEOUT,
+            configuration=(*mailmap(commit), "core.quotePath=false"),
+            max_output=50_000_000,
+        )
+    found = []
+    for record in printed.decode("utf-8", "replace").split("\x01")[1:]:
+        head, _, patch = record.partition("\n")
+        if head.count("\0") != 3:
+            continue
+        numbers: Counter[str] = Counter()
+        path = ""
+        for line in patch.split("\n"):
+            if named := re.match(r"(?:---|\+\+\+) \w/(.+)$", line):
+                path = named[1].strip()
+            elif line[:1] in ("+", "-") and name in line[:400] and is_declaration(line[1:].strip(), name):
+                numbers[path] += 1 if line[0] == "+" else -1
+        # What a commit moves to another file, it does not remove.
+        if number := numbers.total():
+            paths = sorted(numbers, key=numbers.__getitem__, reverse=number > 0)
+            found.append(DeclarationChange(LineCommit(*head.split("\0", 3)), paths[0], number))
     return found
 
 

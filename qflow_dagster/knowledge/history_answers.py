@@ -5,19 +5,23 @@ belong here: other kinds (`answers`, `code_answers`, `project_answers`), SQL (`l
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import re2
 
 from qflow_dagster.ingestion.git import GitError
-from qflow_dagster.knowledge import git_facts, history_lookups, renames
+from qflow_dagster.knowledge import code_answers, git_facts, history_lookups, lookups, renames
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, count, listed
-from qflow_dagster.knowledge.git_facts import LineChange, LineCommit
+from qflow_dagster.knowledge.git_facts import Line, LineChange, LineCommit
 from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
 
 # Where forges look for it, in their order.
 CODEOWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
+# Of more lines that declare a name, only the places are named.
+MAX_VALUES = 3
+# Of a word that nothing declares, the history of lines of so many files is looked at.
+MAX_LINES = 5
 # A symbol that was moved more often has its name from another one.
 MAX_MOVES = 4
 _PARTS = re.compile(r"\*\*/|/\*\*|\*\*|\*|\?|[^*?/]+|/")
@@ -26,6 +30,8 @@ _WILDCARDS = {"**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[
 
 def owner(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Who knows a file or symbol best: by commits or lines, and whom CODEOWNERS names."""
+    if answered := _of_value(context, owner):
+        return answered
     path = context.path()
     say_boundary(context)
     sentence, evidence = _by_history(context, path)
@@ -98,8 +104,10 @@ def _writers(context: QuestionContext, symbol: SymbolLocation) -> tuple[str, lis
 
 
 def changed(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """When a file or symbol was changed last, and by which commits."""
+    """When a file, symbol, field or constant was changed last, and by which commits."""
     say_boundary(context)
+    if answered := _of_value(context, changed):
+        return answered
     if symbol := context.symbol():
         rows = [change.commit for change in _line_history(context, symbol)]
         last, first = rows[0], rows[-1]
@@ -136,8 +144,32 @@ def file_commits(context: QuestionContext, rows: Sequence[Any], path: str) -> li
     return [(LineCommit(row.oid, row.author_name, dates[row.oid], row.subject), row.path) for row in rows]
 
 
+def _of_value(
+    context: QuestionContext, answering: Callable[[QuestionContext], tuple[str, list[Evidence]]]
+) -> tuple[str, list[Evidence]] | None:
+    """Answer for each line that declares a name which is no symbol or file: a field, a constant; None if it is one.
+
+    Raises:
+        UnansweredError: The name is in no code, or only where its history is that of other things, too.
+    """
+    connection, snapshot = context.connection, context.snapshot
+    if context.meant or context.file() or lookups.symbols(connection, snapshot, context.subject):
+        return None
+    found = code_answers.declared_values(context)
+    if not found:
+        return None
+    if others := found[MAX_VALUES:]:
+        context.limit(
+            f"it is declared elsewhere, too: {listed([f'{row.path}:{row.line}' for row in others])}"
+        )
+    answered = [answering(context._replace(meant=(row,))) for row in found[:MAX_VALUES]]
+    return ". ".join(sentence for sentence, _ in answered), [row for _, rows in answered for row in rows]
+
+
 def introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """When, by whom and why a file or symbol was added, and in which release first."""
+    """When, by whom and why a file, symbol, field or constant was added, and in which release first."""
+    if answered := _of_value(context, introduced) or _first_with_word(context):
+        return answered
     if symbol := context.symbol():
         said, evidence = _introduced_lines(context, symbol)
         name, oid, renamed = f"{symbol.name} ({symbol.path}:{symbol.line})", evidence[0].commit, ""
@@ -158,18 +190,48 @@ def introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
     return f"{name} was introduced {said}{renamed}", evidence
 
 
+def _first_with_word(context: QuestionContext) -> tuple[str, list[Evidence]] | None:
+    """Say since when code has a word that nothing declares: an option, an attribute; None if none has it."""
+    connection, snapshot, name = context.connection, context.snapshot, context.short_name
+    if context.meant or context.file() or lookups.symbols(connection, snapshot, context.subject):
+        return None
+    rows = git_facts.lines_with(context.objects(), snapshot.commit_oid, name) if name else []
+    code = lookups.code_paths(connection, snapshot, [row.path for row in rows])
+    rows = sorted((row for row in rows if row.path in code), key=lambda row: code[row.path])
+    firsts = {row.path: row for row in reversed(rows)}
+    since: list[tuple[LineCommit, Line]] = []
+    for path in list(dict.fromkeys(row.path for row in rows))[:MAX_LINES]:
+        changes = git_facts.history_of_lines(
+            context.objects(), snapshot.commit_oid, path, firsts[path].line, firsts[path].line, name
+        )
+        since += [(change.commit, firsts[path]) for change in changes if change.names][-1:]
+    if not since:
+        return None
+    first, line = min(since, key=lambda pair: pair[0].date)
+    context.limit(
+        f"nothing declares {name} in a way that is understood; this is of a line that has it, others may be older"
+    )
+    said = f"{name} is in {line.path}:{line.line} since {first.date}, by {first.author}: {first.subject}"
+    said += f" ({first.oid[:10]})"
+    return said + release_of(context, first.oid, "first released in", "in no release yet"), [
+        Evidence(first.oid, line.path, None, f"{first.date} {first.author}: {first.subject}"),
+        context.at(line.path, line.line, line.text),
+    ]
+
+
 def _introduced_lines(context: QuestionContext, symbol: SymbolLocation) -> tuple[str, list[Evidence]]:
     """Return by which commit a symbol got its name, the commits that moved it since, and what its lines were before.
 
     The first evidence is of the commit that introduced it.
     """
     short = short_name(symbol.name)
+    text = symbol.signature if symbol.kind == code_answers.VALUE else ""
     changes = _line_history(context, symbol)
     moves: list[LineChange] = []
     while True:
         naming = [change for change in changes if change.names]
         first = naming[-1] if naming else changes[-1]
-        origin = git_facts.moved_from(context.objects(), first, short) if naming else None
+        origin = git_facts.moved_from(context.objects(), first, short, text) if naming else None
         if origin is None or len(moves) == MAX_MOVES or first in moves:
             break
         moves.append(first)

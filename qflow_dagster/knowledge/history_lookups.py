@@ -4,6 +4,7 @@ Belongs here: SQL over commits and the files they changed. Does not belong here:
 answers as text (`history_answers`, `revision_answers`).
 """
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, text
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.knowledge.git_facts import LineCommit
 
+_SCOPE = r"::|\\|#|->|(?<=\w)\.(?=\w)"
 # The names that a file had, each until the commit that renamed it: later commits are of another file.
 _NAMES = """
     WITH RECURSIVE names AS (
@@ -123,6 +125,8 @@ def removals_below(connection: Connection, snapshot: Snapshot, folder: str) -> l
 def removals(connection: Connection, snapshot: Snapshot, name: str) -> list[Any]:
     """Return commits that deleted or renamed a file of that path, name or stem, newest first.
 
+    A qualified name is that of a file if its scopes are folders: `Shop::BigOven` is shop/big_oven.rb.
+
     Columns: id (of the commit), oid, subject, author_name, authored_at, kind, path (the old one), new_path (of a
     rename).
     """
@@ -135,9 +139,13 @@ def removals(connection: Connection, snapshot: Snapshot, name: str) -> list[Any]
             WHERE x.repository_id = :id AND c.reachable AND x.kind IN ('deleted', 'renamed')) gone
         WHERE path = :name OR right(path, length(:name) + 1) = '/' || :name
            OR regexp_replace(path, '^.*/|\\.[^./]*$', '', 'g') = :name
+           OR (:scoped <> '' AND right('/' || replace(lower(regexp_replace(path, '\\.[^./]*$', '')), '_', ''),
+                                       length(:scoped)) = :scoped)
         ORDER BY path <> :name, path <> :name AND kind <> 'deleted', id DESC LIMIT 10
     """)
-    return list(connection.execute(query, {"id": snapshot.repository_id, "name": name.removeprefix("./")}))
+    scoped = f"/{re.sub(_SCOPE, '/', name.lower()).replace('_', '')}" if re.search(_SCOPE, name) else ""
+    parameters = {"id": snapshot.repository_id, "name": name.removeprefix("./"), "scoped": scoped}
+    return list(connection.execute(query, parameters))
 
 
 def added_below(

@@ -4,6 +4,7 @@ Belongs here: one function per kind of question. Does not belong here: what a fu
 """
 
 import posixpath
+import re
 from collections import Counter
 
 from qflow_dagster.ingestion.git import GitError
@@ -86,7 +87,9 @@ def placement(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Say where something like a file, a symbol or a kind of type goes: beside its siblings, as the last ones went."""
     siblings = _sibling_symbols(context)
     code = lookups.code_paths(context.connection, context.snapshot, [s.path for s in siblings])
-    siblings = [s for s in siblings if s.path in code and not code[s.path][0]] or siblings
+    own = [s for s in siblings if s.path in code and not code[s.path][0]]
+    # Symbols of tests go after a folder of the program that has the name of the kind of thing.
+    siblings = own or ([] if _kind_folder(context) else siblings)
     if len(siblings) >= MIN_SIBLINGS:
         path, number = Counter(sibling.path for sibling in siblings).most_common(1)[0]
         if number < MIN_SIBLINGS:
@@ -118,9 +121,7 @@ def _beside(
     added: list[tuple[str, LineCommit]],
 ) -> tuple[str, list[Evidence]]:
     # The one that the question names first.
-    siblings = sorted(
-        siblings, key=lambda sibling: context.short_name not in (sibling[0], *sibling[1].split("/"))
-    )
+    siblings = sorted(siblings, key=lambda sibling: not _names(sibling, context))
     sentence = f"in {place}, beside {listed([f'{name} ({path}:{line})' for name, path, line in siblings])}"
     if added:
         name, row = added[0]
@@ -134,6 +135,13 @@ def _beside(
             for name, row in added[:MAX_ROWS]
         ),
     ]
+
+
+def _names(sibling: tuple[str, str, int], context: QuestionContext) -> bool:
+    """Return whether a question names a sibling (name, path, line), by its name or that of its file."""
+    name, path, _ = sibling
+    parts = {name, *path.split("/"), posixpath.splitext(posixpath.basename(path))[0]}
+    return not parts.isdisjoint({context.short_name, context.other} - {""})
 
 
 def _sibling_symbols(context: QuestionContext) -> list[SymbolLocation]:
@@ -157,18 +165,54 @@ def _sibling_symbols(context: QuestionContext) -> list[SymbolLocation]:
     return [s for s in lookups.within(connection, snapshot, symbol.path) if s.kind == symbol.kind]
 
 
+def _kind_folder(context: QuestionContext) -> tuple[str, list[str]] | None:
+    """Return the folder of the program with the name of a kind of thing, or its plural, and its files of code."""
+    connection, snapshot = context.connection, context.snapshot
+    if not re.fullmatch(r"[a-z0-9_-]+", context.subject):
+        return None
+    for name in _plurals(context.subject):
+        found: dict[str, list[str]] = {}
+        for folder in lookups.folders(connection, snapshot, name):
+            paths = lookups.below(connection, snapshot, folder)
+            code = lookups.code_paths(connection, snapshot, paths)
+            if own := [path for path in paths if path in code and not any(code[path][:2])]:
+                found[folder] = own
+        if found:
+            first, *others = sorted(found, key=lambda folder: -len(found[folder]))
+            if others:
+                context.limit(f"this is of {first}; other folders have that name, too: {listed(others)}")
+            return first, found[first]
+    return None
+
+
+def _plurals(noun: str) -> list[str]:
+    """Return the names that a folder of things may have: factory, factories."""
+    more = (
+        f"{noun[:-1]}ies"
+        if re.search(r"[^aeiou]y$", noun)
+        else f"{noun}es"
+        if re.search(r"(?:s|x|ch|sh)$", noun)
+        else ""
+    )
+    return [noun, f"{noun}s", *([more] if more else [])]
+
+
 def _sibling_files(context: QuestionContext) -> tuple[str, list[str], str]:
     """Return the folder of a file or symbol, or the folder of that name, and its files of the same kind.
 
     If each thing has a folder of its own, these are the folder around them, and the file that each has, with its name.
     """
     connection, snapshot = context.connection, context.snapshot
-    for name in (context.subject, f"{context.subject}s"):
-        if folder := lookups.folder(connection, snapshot, name):
+    kind = _kind_folder(context)
+    # A folder with the plural of a name is one of many things, not a thing with a folder of its own.
+    if kind and posixpath.basename(kind[0]) != context.subject:
+        return *kind, ""
+    for name in (context.subject, *_plurals(context.subject)):
+        if folder := kind[0] if kind else lookups.folder(connection, snapshot, name):
             around = posixpath.dirname(folder)
             if beside := _in_each_folder(lookups.below(connection, snapshot, around), folder):
                 return around, beside, posixpath.basename(beside[0])
-            return folder, lookups.below(connection, snapshot, folder), ""
+            return folder, kind[1] if kind else lookups.below(connection, snapshot, folder), ""
     path = context.path()
     folder, extension = posixpath.dirname(path), posixpath.splitext(path)[1]
     paths = lookups.below(connection, snapshot, folder)
@@ -181,7 +225,7 @@ def _in_each_folder(paths: list[str], folder: str) -> list[str]:
     beside = {path.split("/")[depth - 1] for path in paths if path.count("/") >= depth}
     by_name: dict[str, list[str]] = {}
     for path in paths:
-        if path.count("/") == depth:
+        if path.count("/") == depth and not posixpath.basename(path).lower().startswith("readme"):
             by_name.setdefault(posixpath.basename(path), []).append(path)
     having = [found for found in by_name.values() if any(posixpath.dirname(path) == folder for path in found)]
     most = max(having, key=len, default=[])

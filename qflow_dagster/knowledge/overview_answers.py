@@ -55,6 +55,8 @@ def _place(context: QuestionContext) -> str:
     if not context.other:
         return ""
     asked = context._replace(subject=context.other)
+    if place := _folder_of_namespace(context):
+        return place
     if place := asked.folder() or asked.file():
         return place
     if symbols := lookups.symbols(context.connection, context.snapshot, context.other):
@@ -63,6 +65,24 @@ def _place(context: QuestionContext) -> str:
     raise UnansweredError(
         f"no file or folder of {context.snapshot.repository} has the name {context.other!r}"
     )
+
+
+def _folder_of_namespace(context: QuestionContext) -> str | None:
+    """Return the folder of exactly a name, though a namespace has it, too; None if there is none."""
+    name = context.other.strip("/").removeprefix("./")
+    found = lookups.folders(context.connection, context.snapshot, name) if name else []
+    if name in found:
+        return name
+    symbols = [
+        symbol
+        for symbol in lookups.symbols(context.connection, context.snapshot, name)
+        if lookups.short_name(symbol.name) == lookups.short_name(name)
+    ]
+    if not found or any(symbol.kind not in ("namespace", "module", "package") for symbol in symbols):
+        return None
+    if found[1:]:
+        context.limit(f"this is of {found[0]}; other folders have that name, too: {listed(found[1:])}")
+    return found[0]
 
 
 def _ranking(
@@ -161,7 +181,7 @@ def _totals(context: QuestionContext, place: str, subject: str) -> tuple[str, li
 def _history(context: QuestionContext, place: str, subject: str) -> str:
     connection, snapshot = context.connection, context.snapshot
     if place:
-        is_folder = context._replace(subject=place).folder() == place
+        is_folder = lookups.folder(connection, snapshot, place) == place
         authors = history_lookups.authors_below if is_folder else history_lookups.authors
         rows = authors(connection, snapshot, place)
         if not rows:

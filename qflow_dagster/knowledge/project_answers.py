@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 
-from qflow_dagster.knowledge import lookups
+from qflow_dagster.knowledge import licences, lookups
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -62,46 +62,76 @@ _RUNS_TESTS = re.compile(
 _INSTALLS = re.compile(r"\b(?:install|download|build|lint|clippy)\b")
 _BLOCK = re.compile(r"[|>][-+]?$")
 _MANIFESTS = r"^(?:pyproject\.toml|Cargo\.toml|package\.json|composer\.json)$"
-_LICENCES = (
-    ("MIT", r"Permission is hereby granted, free of charge"),
-    ("Apache-2.0", r"Apache License\s+Version 2\.0"),
-    ("GPL-3.0", r"GNU GENERAL PUBLIC LICENSE\s+Version 3"),
-    ("GPL-2.0", r"GNU GENERAL PUBLIC LICENSE\s+Version 2"),
-    ("LGPL", r"GNU LESSER GENERAL PUBLIC LICENSE"),
-    ("AGPL-3.0", r"GNU AFFERO GENERAL PUBLIC LICENSE"),
-    ("MPL-2.0", r"Mozilla Public License,? (?:Version|v\.?) ?2\.0"),
-    ("BSD-3-Clause", r"Redistribution and use in source and binary forms[\s\S]*Neither the name"),
-    ("BSD-2-Clause", r"Redistribution and use in source and binary forms"),
-    ("ISC", r"Permission to use, copy, modify, and/?(?:or)? distribute this software"),
-    ("Unlicense", r"This is free and unencumbered software"),
-)
+_LICENCE_FILES = r"^(?:(?:mit|bsd|apache|gpl|isc)[-_])?(?:licen[cs]e|copying|unlicense)(?:[.-][^/]*)?$"
+# Manifests that are programs, or XML; those of C# may be in any folder.
+_STATING = r"^(?:.*\.gemspec|.*\.csproj|Directory\.Build\.props|pom\.xml)$"
 
 
 def licence(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """Name the licence, by the text of the licence file, else as a manifest names it."""
-    paths = lookups.named(
-        context.connection, context.snapshot, r"^(?:licen[cs]e|copying|unlicense)(?:[.-][^/]*)?$"
-    )
+    """Name the licence, by the text of the licence file, else as it names it; a manifest's, if it is another one."""
+    paths = lookups.named(context.connection, context.snapshot, _LICENCE_FILES)
     # Those of the topmost folder: a project may be under several.
     top = [path for path in paths if path.count("/") == paths[0].count("/")]
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, tuple[str, Evidence]] = {}
     for path, content in context.texts(top).items():
-        names = [name for name, pattern in _LICENCES if re.search(pattern, content, re.IGNORECASE)]
-        found.setdefault(names[0] if names else "of no usual kind", (path, content))
-    if found:
-        items = [f"{name}, by the text of {path}" for name, (path, _) in found.items()]
-        several = "there are several: " if len(found) > 1 else ""
-        return f"the licence is {several}{'; '.join(items)}", [
-            context.at(path, 1, content[:200]) for path, content in found.values()
-        ]
+        if name := licences.of_text(content):
+            found.setdefault(name, (f"{name}, by the text of {path}", context.at(path, 1, content[:200])))
+            continue
+        named = licences.named_in(content)
+        for name, line in named.items():
+            words = content.splitlines()[line - 1]
+            found.setdefault(name, (f"{name}, which {path} names", context.at(path, line, words)))
+        if named:
+            context.limit(
+                f"{path} is not the text of a licence, and may say more: exceptions, or of which parts"
+            )
+        else:
+            found.setdefault(
+                "", (f"of no usual kind, by the text of {path}", context.at(path, 1, content[:200]))
+            )
+    stated = _stated_licences(context)
+    if not found and not stated:
+        raise UnansweredError("there is no licence file, and no manifest names a licence")
+    if not found:
+        said, path, line = stated[0]
+        return f"the licence is {said}, as {path} says", [context.at(path, line, f"license: {said}")]
+    several = "there are several: " if len(found) > 1 else ""
+    sentence = f"the licence is {several}{'; '.join(said for said, _ in found.values())}"
+    evidence = [row for _, row in found.values()]
+    others = [row for row in stated if licences.is_other(row[0], found)]
+    if others:
+        sentence += f"; but {listed([f'{path}:{line} says {said}' for said, path, line in others])}"
+        evidence += [context.at(path, line, f"license: {said}") for said, path, line in others[:MAX_ROWS]]
+    return sentence, evidence
+
+
+def _stated_licences(context: QuestionContext) -> list[tuple[str, str, int]]:
+    """Return the licences that the manifests of the project state: (as stated, path, line)."""
+    found = []
     for path, (manifest, content) in _manifests(context).items():
-        project = manifest.get("project") or manifest.get("package") or manifest
-        stated = project.get("license") if isinstance(project, dict) else None
-        if stated:
-            said = stated.get("text") or stated.get("file") if isinstance(stated, dict) else stated
-            line = line_of(content, "license")
-            return f"the licence is {said}, as {path} says", [context.at(path, line, f"license: {said}")]
-    raise UnansweredError("there is no licence file, and no manifest names a licence")
+        if "/" in path:
+            # Examples and tests may be under another one.
+            continue
+        tables = (
+            manifest.get("project"),
+            manifest.get("package"),
+            (manifest.get("workspace") or {}).get("package") if path == "Cargo.toml" else None,
+            (manifest.get("tool") or {}).get("poetry") if path == "pyproject.toml" else None,
+            manifest,
+        )
+        stated = next((t["license"] for t in tables if isinstance(t, dict) and t.get("license")), None)
+        if isinstance(stated, dict):
+            stated = stated.get("text") or stated.get("type") or stated.get("file")
+        if isinstance(stated, list):
+            stated = " or ".join(map(str, stated))
+        if isinstance(stated, str):
+            found.append((stated, path, line_of(content, "license")))
+    paths = lookups.named(context.connection, context.snapshot, _STATING)
+    for path, content in context.texts(paths).items():
+        stated = licences.stated_in(content)
+        if stated and ("/" not in path or path.endswith(".csproj")):
+            found.append((stated[0], path, stated[1]))
+    return found
 
 
 def running(context: QuestionContext) -> tuple[str, list[Evidence]]:

@@ -1,15 +1,27 @@
-"""Answers on how two places relate: inheritance, calls, imports, and changes together.
+"""Answers on how two places relate: inheritance, calls, names, imports, and changes together.
 
 Does not belong here: following the edges (`graph`).
 """
 
-from qflow_dagster.knowledge import graph, lookups
+import re
+
+from qflow_dagster.knowledge import graph, lookups, mentions
 from qflow_dagster.knowledge.declarations import Definition
-from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, count
+from qflow_dagster.knowledge.evidence import (
+    MAX_ROWS,
+    Evidence,
+    QuestionContext,
+    UnansweredError,
+    count,
+    listed,
+)
 from qflow_dagster.knowledge.graph import MAX_DEPTH, Step
 from qflow_dagster.knowledge.inheritance import Inheritance
 from qflow_dagster.knowledge.lookups import SymbolLocation
 from qflow_dagster.metrics import queries as metrics
+
+# Of a line that has a name, so much is quoted.
+MAX_LENGTH = 120
 
 
 def related(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -21,6 +33,8 @@ def related(context: QuestionContext) -> tuple[str, list[Evidence]]:
         for way, verb in ((_inheritance(one, two), "inherits from"), (_calls(one, two), "calls")):
             _describe(context, way, verb, parts, evidence)
     path, other_path = context.path(), other.path()
+    for one, two in ((context, other), (other, context)):
+        _describe_naming(context, one, two, parts, evidence)
     if path != other_path:
         for source, target in ((path, other_path), (other_path, path)):
             way = graph.import_path(context.connection, context.snapshot, source, target)
@@ -44,6 +58,40 @@ def _describe(
         steps = [f"{step.target} ({step.path}:{step.line})" for step in way]
         parts.append(f"{way[0].source} {verb} " + f", which {verb} ".join(steps))
         evidence += [context.at(step.path, step.line, f"{step.source} {verb} {step.target}") for step in way]
+
+
+def _describe_naming(
+    context: QuestionContext,
+    one: QuestionContext,
+    two: QuestionContext,
+    parts: list[str],
+    evidence: list[Evidence],
+) -> None:
+    """Say which lines of the one have the name of the other: as a type, another name of it, what is created."""
+    symbol, other = one.symbol(), two.symbol()
+    if other is None:
+        return
+    name, path = lookups.short_name(other.name), one.path()
+    text = one.texts([path]).get(path, "")
+    words = re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
+    first, last = (symbol.line, symbol.end_line) if symbol else (1, len(text))
+    known = {(item.path, item.line) for item in evidence}
+    numbers = {
+        found.line
+        for found in mentions.occurrences(path, text, words)
+        if first <= found.line <= last and (path, found.line) not in known
+    }
+    # The definition of the other, which may be within the one, is no use of it.
+    if path == other.path:
+        numbers -= set(range(other.line, other.end_line + 1))
+    lines = text.splitlines()
+    rows = [(number, " ".join(lines[number - 1].split())[:MAX_LENGTH]) for number in sorted(numbers)]
+    if rows:
+        if len(lookups.places_of(context.connection, context.snapshot, name)) > max(len(two.meant), 1):
+            context.limit(f"several things have the name {name}, which one the lines mean was not looked at")
+        said = listed([f"{line!r} ({path}:{number})" for number, line in rows])
+        parts.append(f"{symbol.name if symbol else path} names {name}: {said}")
+        evidence += [context.at(path, number, line) for number, line in rows[:MAX_ROWS]]
 
 
 def _inheritance(one: QuestionContext, two: QuestionContext) -> list[Step]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
+from qflow_dagster.ingestion import git
 from qflow_dagster.knowledge import git_facts, history_lookups, lookups, renames, revisions
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
@@ -19,11 +20,14 @@ from qflow_dagster.knowledge.evidence import (
     count,
     listed,
 )
-from qflow_dagster.knowledge.git_facts import LineCommit
+from qflow_dagster.knowledge.git_facts import DeclarationChange, Line, LineCommit
 from qflow_dagster.knowledge.history_answers import file_commits, release_of, say_boundary
+from qflow_dagster.knowledge.lookups import SymbolLocation
 
 # Who committed in this time works on the repository now.
 ACTIVE = timedelta(days=90)
+# A file that is longer was not written by hand.
+MAX_BYTES = 2_000_000
 _RELEASED = ("first release without it:", "no release without it yet")
 
 
@@ -37,7 +41,7 @@ def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
             context.at(path, 1, path),
             *evidence,
         ]
-    symbols = lookups.symbols(context.connection, context.snapshot, subject)
+    symbols = _existing(context)
     if symbols:
         places = [f"{symbol.path}:{symbol.line}" for symbol in symbols]
         return f"{subject} was not removed: it is defined in {listed(places)}", [
@@ -59,25 +63,51 @@ def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
             ),
             *later,
         ]
-    if "/" in subject or re.search(r"\.\w{1,4}$", subject):
+    if "/" in subject or _is_file_name(subject):
         raise UnansweredError(f"no commit of the ingested history removed a file {subject!r}")
     return _removed_name(context)
 
 
+def _is_file_name(name: str) -> bool:
+    """Return whether what follows the dot in a name is the extension of a language, and no member: `oven.py`."""
+    from qflow_dagster.ingestion import languages
+
+    return "." in name and bool(languages.detect(name, b""))
+
+
+def _existing(context: QuestionContext) -> list[SymbolLocation]:
+    """Return the definitions of exactly the name that is asked, in the scope that is asked: another one may be gone."""
+    *_, owner, name = ["", *_parts(context.subject)]
+    return [
+        symbol
+        for symbol in lookups.symbols(context.connection, context.snapshot, context.subject)
+        if _parts(symbol.name)[-1] == name and (not owner or _is_within(owner, symbol.path, symbol.name))
+    ]
+
+
+def _parts(name: str) -> list[str]:
+    return re.split(r"[.:#\\]+|->", name)
+
+
+def _is_within(owner: str, path: str, name: str) -> bool:
+    """Return whether a qualified name is in a type or module: one around it, or its file or folder."""
+    around = [posixpath.splitext(part)[0].replace("_", "").lower() for part in path.split("/")]
+    return owner in _parts(name)[:-1] or owner.replace("_", "").lower() in around
+
+
 def _removed_name(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """Find the last commit after which no code has a name that nothing defines."""
-    name = context.subject.rpartition(".")[2]
+    """Find the last commit after which no code has a name that nothing defines, else that removed its declaration."""
+    *scopes, name = _parts(context.subject)
     commits = git_facts.commits_with(context.objects(), context.snapshot.commit_oid, name)
     if not commits:
         raise UnansweredError(f"no commit of the history added or removed the name {name!r}")
     rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, name)
     code = lookups.code_paths(context.connection, context.snapshot, [line.path for line in rows])
     lines = [line for line in rows if line.path in code]
-    renaming = _renaming(context, commits, name)
+    # What has the name in another scope may be what was renamed.
+    renaming = None if lines and scopes else _renaming(context, commits, name)
     if lines and not renaming:
-        raise UnansweredError(
-            f"nothing defines {name!r}, but code still has the name: {lines[0].path}:{lines[0].line}"
-        )
+        return _removed_declaration(context, name, lines[0])
     said, evidence = [], []
     if renaming:
         row, since = renaming
@@ -95,6 +125,47 @@ def _removed_name(context: QuestionContext) -> tuple[str, list[Evidence]]:
         )
         evidence.append(Evidence(last.oid, None, None, f"{last.date} {last.author}: {last.subject}"))
     return "; ".join(said) + release_of(context, last.oid, *_RELEASED), evidence
+
+
+def _removed_declaration(context: QuestionContext, name: str, line: Line) -> tuple[str, list[Evidence]]:
+    """Find the last commit that removed a declaration of a name which code still has, for something else or by mistake.
+
+    Raises:
+        UnansweredError: None did, in the scope that is asked.
+    """
+    *_, owner, _ = ["", *_parts(context.subject)]
+    objects = context.objects()
+    for change in git_facts.declaration_changes(objects, context.snapshot.commit_oid, name):
+        if change.number > 0 or (owner and not _was_within(context, change, owner, name)):
+            continue
+        row = change.commit
+        context.limit(f"code still has the name {name}: {line.path}:{line.line}")
+        said = (
+            f"the declaration of {context.subject} in {change.path} was removed on {row.date} by {row.author}"
+        )
+        sentence = f"{said}: {row.subject} ({row.oid[:10]})" + release_of(context, row.oid, *_RELEASED)
+        return sentence, [Evidence(row.oid, change.path, None, f"{row.date} {row.author}: {row.subject}")]
+    raise UnansweredError(
+        f"nothing defines {context.subject!r}, but code still has the name {name}: {line.path}:{line.line}"
+    )
+
+
+def _was_within(context: QuestionContext, change: DeclarationChange, owner: str, name: str) -> bool:
+    """Return whether what a commit removed was in a type or module, by its file or by what it was declared in."""
+    if _is_within(owner, change.path, name):
+        return True
+    # The parsers take longer to import than most questions to answer.
+    from qflow_dagster.ingestion import extraction, languages
+
+    try:
+        content = git.run(
+            context.objects(), "show", f"{change.commit.oid}^:{change.path}", max_output=MAX_BYTES
+        )
+    except git.GitError:
+        return False
+    facts = extraction.extract(content, languages.detect(change.path, content[: languages.HEAD_BYTES]))
+    named = [symbol.qualified_name for symbol in facts.symbols if symbol.name == name]
+    return any(_is_within(owner, change.path, qualified) for qualified in named)
 
 
 def _renaming(

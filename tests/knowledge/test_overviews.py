@@ -150,3 +150,24 @@ def test_measured_functions_are_at_the_line_of_their_names(
             answer = answers.of(connection, snapshot, ParsedQuestion(*question))
             places = [(item.path, item.line) for item in answer.evidence]
             assert (f"shop/{path}", 4) in places, (question, answer.words)
+
+
+@pytest.mark.parametrize("folder", ["Bakery", "src/Bakery"])
+def test_a_folder_goes_before_a_namespace_of_its_name(
+    folder: str, engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    code = "namespace Bakery {{\n  class {} {{\n    void Bake() {{ }}\n{}  }}\n}}\n"
+    extra = folder.replace("Bakery", "Bakery.Extra")
+    repository.commit(
+        {f"{folder}/Oven.cs": code.format("Oven", "\n" * 9), f"{extra}/Till.cs": code.format("Till", "")}
+    )
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+    pipeline.compute_all(engine, snapshot.id)
+    with engine.connect() as connection:
+        for subject in ("longest file", "longest functions", "commits"):
+            answer = answers.of(connection, snapshot, ParsedQuestion("overview", subject, "Bakery"))
+            assert folder in answer.words, answer.words
+            assert "Till" not in answer.words
+            assert not answer.limits
