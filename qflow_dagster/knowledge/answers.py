@@ -18,13 +18,12 @@ from qflow_dagster.knowledge import (
     configuration_answers,
     coverage_answers,
     dead_code,
+    file_answers,
     folder_answers,
-    graph,
     history_answers,
     homonyms,
     inheritance_answers,
     learned_wordings,
-    likeness,
     lookups,
     member_answers,
     names,
@@ -47,13 +46,11 @@ from qflow_dagster.knowledge.evidence import (
     Evidence,
     QuestionContext,
     UnansweredError,
-    count,
     listed,
 )
 from qflow_dagster.knowledge.learned_wordings import Exist
 from qflow_dagster.knowledge.question_forms import FORMS, form_of, nearest_forms
 from qflow_dagster.knowledge.questions import ParsedQuestion, parse
-from qflow_dagster.metrics import queries as metrics
 
 # A call that could be of more definitions than this is shown without them.
 MAX_PLACES = 2
@@ -180,20 +177,6 @@ def _defined(context: QuestionContext) -> tuple[str, list[Evidence]]:
     ]
 
 
-def _dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    path = context.path()
-    rows = graph.dependencies(context.connection, context.snapshot, path)
-    own = [row.target_path for row in rows if row.target_path]
-    external = [row.module for row in rows if not row.target_path]
-    if not rows:
-        return f"{path} imports nothing", [context.at(path, 1, path)]
-    sentence = f"{path} imports {count(len(own), 'file')} of the repository" + (
-        f": {listed(own)}" if own else ""
-    )
-    sentence += f"; and from outside {listed(external)}" if external else ""
-    return sentence, [context.at(path, row.line, f"imports {row.target_path or row.module}") for row in rows]
-
-
 def _calls(context: QuestionContext) -> tuple[str, list[Evidence]]:
     context.definition()
     symbols = lookups.symbols(context.connection, context.snapshot, context.subject)
@@ -245,129 +228,6 @@ def _call_lines(
     return {name: sorted(set(found)) for name, found in lines.items()}
 
 
-def _coupled(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    path = context.path()
-    rows = metrics.file_metrics(context.connection, context.snapshot.repository_id, path)["coupled_files"]
-    if not rows:
-        return f"no file often changes with {path}", [context.at(path, 1, path)]
-    items = [
-        f"{row['path']} (in {row['common_commits']} common commits, degree {row['degree']})" for row in rows
-    ]
-    sentence = f"with {path} change {listed(items)}"
-    return sentence, [
-        context.at(row["path"], 1, f"{row['common_commits']} commits together") for row in rows[:MAX_ROWS]
-    ]
-
-
-def _hotspot(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    if not lookups.files(context.connection, context.snapshot, context.subject):
-        symbol = context.definition()
-        measures = metrics.metrics_of(
-            context.connection, context.snapshot.repository_id, f"{symbol.path}:{symbol.name}"
-        )
-        metrics_by_name = {
-            name: measures[name]
-            for name in ("cognitive", "cyclomatic", "nesting", "code_lines", "parameters")
-        }
-        sentence = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in metrics_by_name.items())
-        (symbol,) = context.declared([symbol])
-        return f"{symbol.name} ({symbol.path}:{symbol.line}): {sentence}", [
-            context.at(symbol.path, symbol.line, sentence)
-        ]
-    path = context.path()
-    measures = metrics.file_metrics(context.connection, context.snapshot.repository_id, path)
-    spot, size, changes = (measures.get(name) for name in ("hotspot", "size", "changes"))
-    worst = [{**row, "path": path} for row in measures["functions"] if row["cognitive"]][:3]
-    worst = context.at_names(worst)
-    parts = []
-    if spot:
-        parts.append(f"{path} is hotspot {spot['rank']}: {spot['reason']}")
-    elif size:
-        parts.append(
-            f"{path} is not a hotspot: {size['code_lines']:,} lines of code, cognitive complexity {size['cognitive']}"
-        )
-    if changes:
-        parts.append(
-            f"{changes['commits']:,} commits by {changes['authors']:,} authors, "
-            f"{changes['bug_fixes']:,} of them bug fixes"
-        )
-    if worst:
-        items = [f"{row['function']} (cognitive {row['cognitive']}, line {row['line']})" for row in worst]
-        parts.append(f"its most complex: {listed(items)}")
-    if not parts:
-        raise UnansweredError(f"{path} was not measured")
-    evidence = [
-        context.at(path, row["line"], f"{row['function']}: cognitive {row['cognitive']}") for row in worst
-    ]
-    return "; ".join(parts), [context.at(path, 1, parts[0]), *evidence]
-
-
-def _rules(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    # The rules bring parsers, whose import takes longer than other answers.
-    from qflow_dagster.evolution import findings
-
-    path = context.path()
-    rows = [
-        row
-        for row in findings.find(context.connection, context.snapshot.repository_id, path=path, limit=1_000)
-        if row["path"] == path
-    ]
-    if not rows:
-        return f"no rule has findings in {path}", [context.at(path, 1, path)]
-    by_rule: dict[str, int] = {}
-    for row in rows:
-        by_rule[row["rule"]] = by_rule.get(row["rule"], 0) + 1
-    items = [f"{rule} ({number})" for rule, number in sorted(by_rule.items(), key=lambda pair: -pair[1])]
-    sentence = f"{count(len(rows), 'finding')} in {path}: {listed(items)}"
-    return sentence, [
-        context.at(path, row["line"] or 1, f"{row['rule']}: {row['message']}") for row in rows[:MAX_ROWS]
-    ]
-
-
-def _similar(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    connection, snapshot = context.connection, context.snapshot
-    path, first, last, what = context.path(), 1, 10**9, "other file"
-    same: list[str] = []
-    evidence: list[Evidence] = []
-    if context.file():
-        same = lookups.identical(connection, snapshot, path)
-        if path not in lookups.code_paths(connection, snapshot, [path]):
-            context.limit(f"{path} is not read as code; files that only resemble it were not looked for")
-    else:
-        symbol = context.definition()
-        first, last, what = symbol.line, symbol.end_line, "other code"
-        evidence = [context.at(s.path, s.line, s.signature) for s in context.declared([symbol])]
-    rows = [row for row in lookups.similar(connection, snapshot, path, first, last) if row.path not in same]
-    parts = [f"{context.subject} has the same content as {listed(same)}"] if same else []
-    if rows:
-        # The copied lines may begin in the middle of a function.
-        places = [(row.path, row.line) for row in rows]
-        around = lookups.enclosing_symbols(connection, snapshot, places)
-        names = {place: f" in {around[place].name}" if place in around else "" for place in places}
-        items = [f"{r.path}:{r.line}{names[r.path, r.line]} ({r.tokens:,} tokens)" for r in rows]
-        parts.append(f"{context.subject} shares code with {listed(items)}")
-        copies = context.declared(list(dict.fromkeys(around[place] for place in places if place in around)))
-        evidence += [context.at(s.path, s.line, s.signature) for s in copies[:MAX_ROWS]]
-    alike: list[lookups.SymbolLocation] = []
-    if not rows and not context.file():
-        alike = likeness.nearly_same(context, context.meant or [context.definition()])
-        what = "other code of its kind and size is nearly the same, or"
-    if alike:
-        items = [f"{other.name} ({other.path}:{other.line})" for other in alike]
-        parts.append(
-            f"{context.subject} has the same or, but for names, nearly the same code as {listed(items)}"
-        )
-        context.limit("only symbols of its kind, language and size were compared, each as a whole")
-    evidence += [context.at(other, 1, f"the same as {path}") for other in same[:MAX_ROWS]]
-    evidence += [context.at(other.path, other.line, other.signature) for other in alike[:MAX_ROWS]]
-    evidence += [context.at(row.path, row.line, f"as {path}:{row.own_line}") for row in rows[:MAX_ROWS]]
-    if not parts:
-        return f"no {what} shares copied code with {context.subject}", evidence or [
-            context.at(path, first, path)
-        ]
-    return "; ".join(parts), evidence
-
-
 def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if context.file():
         return orientation_answers.purpose(context)
@@ -414,7 +274,7 @@ KINDS: dict[str, Callable[[QuestionContext], tuple[str, list[Evidence]]]] = {
     "used": use_answers.used,
     "dependents": use_answers.dependents,
     "affected": use_answers.affected,
-    "dependencies": _dependencies,
+    "dependencies": file_answers.dependencies,
     "calls": _calls,
     "subclasses": inheritance_answers.subclasses,
     "bases": inheritance_answers.bases,
@@ -434,10 +294,10 @@ KINDS: dict[str, Callable[[QuestionContext], tuple[str, list[Evidence]]]] = {
     "owner": history_answers.owner,
     "history": history_answers.changed,
     "introduced": history_answers.introduced,
-    "coupled": _coupled,
-    "hotspot": _hotspot,
-    "rules": _rules,
-    "similar": _similar,
+    "coupled": file_answers.coupled,
+    "hotspot": file_answers.hotspot,
+    "rules": file_answers.rules,
+    "similar": file_answers.similar,
     "tests": coverage_answers.covered,
     "members": member_answers.members,
     "describe": _describe,
