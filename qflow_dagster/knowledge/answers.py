@@ -54,6 +54,8 @@ from qflow_dagster.knowledge.questions import ParsedQuestion, parse
 
 # A call that could be of more definitions than this is shown without them.
 MAX_PLACES = 2
+# Kinds of questions that the lines with a name answer in part, if it is that of nothing that is known.
+_OF_LINES = frozenset(["affected", "tests", "used"])
 # Kinds of questions about one name that may have been removed.
 _OF_NAMES = frozenset(
     ["affected", "calls", "defined", "describe", "history", "introduced", "members", "used", "word"]
@@ -104,7 +106,15 @@ def _gone(context: QuestionContext, understood: ParsedQuestion, error: Exception
     """Say that an answer is not known; if nothing has the name any more, when it was removed."""
     connection, snapshot = context.connection, context.snapshot
     subject = understood.subject
-    named = lookups.existing(connection, snapshot, [subject]) or code_answers.has_word(context, subject)
+    known = bool(lookups.existing(connection, snapshot, [subject]))
+    named = known or code_answers.has_word(context, subject)
+    if understood.kind in _OF_LINES and named and not known:
+        try:
+            sentence, evidence = code_answers.word(context._replace(subject=context.short_name))
+            context.limit(f"{error}; these are the lines that have the word")
+            return _limited(Answer(understood, sentence, evidence), context)
+        except (UnansweredError, GitError):
+            pass
     if understood.kind in _OF_NAMES and not named:
         try:
             sentence, evidence = revision_answers.removed(context._replace(subject=subject))
@@ -198,7 +208,8 @@ def _calls(context: QuestionContext) -> tuple[str, list[Evidence]]:
             + (f" (lines {listed([str(line) for line in lines[name]])})" if len(lines[name]) > 1 else "")
             for name, places in targets.items()
         ]
-        names = listed(items)
+        more = f" and {len(items) - MAX_CALLS:,} more" if len(items) > MAX_CALLS else ""
+        names = ", ".join(items[:MAX_CALLS]) + more
         sentences.append(f"{symbol.name} ({symbol.path}:{symbol.line}) calls {names or 'nothing by name'}")
         evidence.append(context.at(symbol.path, symbol.line, symbol.signature))
         rows = [(name, line) for name in targets for line in lines[name]]

@@ -6,7 +6,7 @@ Belongs here: one function per kind of question. Does not belong here: resolving
 import re
 from collections.abc import Sequence
 
-from qflow_dagster.knowledge import git_facts, lookups
+from qflow_dagster.knowledge import git_facts, lookups, type_parts
 from qflow_dagster.knowledge.declarations import TYPES
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
@@ -150,7 +150,8 @@ def _located(rows: Sequence[SymbolLocation]) -> str:
 def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name the types that a type inherits from, as its declaration says, and where they are, if that is certain."""
     inheritance = Inheritance(context.connection, context.snapshot)
-    parts = context.meant or (context.definition(),)
+    parts = list(context.meant or (context.definition(),))
+    parts += type_parts.with_parameters(context, parts)
     found = {base.name: (part.path, base) for part in parts for base in inheritance.bases(part)}
     named = {name: base.definitions for name, (_, base) in found.items()}
     evidence = [context.at(part.path, part.line, part.signature) for part in context.declared(parts)]

@@ -83,6 +83,8 @@ class Names(NamedTuple):
     words: list[str]
     names: list[str]
     place: str = ""
+    # What is written like a name and names nothing in the repository, beside a name that does.
+    unknown: tuple[str, ...] = ()
 
 
 def read(question: str, common: Collection[str], known: Collection[str] = ()) -> Names:
@@ -122,7 +124,12 @@ def read(question: str, common: Collection[str], known: Collection[str] = ()) ->
             words += re.findall(r"[a-z0-9'+#&-]+", text.lower())
         if token.rstrip(_QUOTES + ")").endswith((".", "?", "!", ";", ":", ",")) and index + 1 < len(tokens):
             words.append(STOP)
-    return Names(words, list(dict.fromkeys(names)), "" if place is None else texts[place])
+    unknown = tuple(
+        text
+        for text, sure in zip(texts, certainties, strict=True)
+        if LIKE_NAME <= sure < max(kept) and not is_version(text)
+    )
+    return Names(words, list(dict.fromkeys(names)), "" if place is None else texts[place], unknown)
 
 
 def _place(texts: Sequence[str], certainties: Sequence[int]) -> int | None:

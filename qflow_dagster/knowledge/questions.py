@@ -148,7 +148,9 @@ def _learned(question: str, names: Names, readings: Sequence[Reading]) -> Parsed
     # "Did X change from 1.0 to 1.1?"
     if kind in ("history", "active") and sum(map(is_version, names.names)) > 1:
         kind = "between"
-    found = subjects(kind, question, names.names, names.place)
+    # What was removed is not known any more, its type or folder may be: "the warm method on Oven is gone".
+    about = [*names.unknown, *names.names] if kind == "removed" else names.names
+    found = subjects(kind, question, about, names.place)
     if not found:
         return None
     doubt = rival if probability < CERTAIN else ""
