@@ -40,7 +40,8 @@ _NAMES = (
 )
 # How manifests that are programs, or XML, state a licence.
 _STATED = re.compile(
-    r"(?:^[ \t]{0,40}\w{1,40}\.licenses?[ \t]{0,40}=[ \t]{0,40}\[?[ \t]{0,40}[\"']|<PackageLicenseExpression>|<license>\s{0,200}<name>)([^\"'<\n]{2,100})",
+    r"(?:^[ \t]{0,40}\w{1,40}\.licenses?[ \t]{0,40}=[ \t]{0,40}\[?[ \t]{0,40}[\"']|<PackageLicenseExpression>|"
+    r"<license>\s{0,200}<name>)([^\"'<\n]{2,100})",
     re.MULTILINE,
 )
 

@@ -170,8 +170,12 @@ def _gemfile(content: str, _: Shared) -> tuple[list[str], list[str]]:
     found: tuple[list[str], list[str]] = [], []
     blocks: list[bool] = []
     for line in content.splitlines():
-        development = bool(re.search(r"\bgroups?:? ?\(?[^#]{0,200}\b(?:development|test|doc|ci)\b", line[:500]))
-        if re.search(r"\bdo ?(?:\|\w{1,40}\|)?$", line.rstrip()) or re.match(r"\s*(?:if|unless|case)\b", line):
+        development = bool(
+            re.search(r"\bgroups?:? ?\(?[^#]{0,200}\b(?:development|test|doc|ci)\b", line[:500])
+        )
+        if re.search(r"\bdo ?(?:\|\w{1,40}\|)?$", line.rstrip()) or re.match(
+            r"\s*(?:if|unless|case)\b", line
+        ):
             blocks.append(development)
         elif line.strip() == "end" and blocks:
             blocks.pop()

@@ -69,7 +69,7 @@ def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 
 def _is_file_name(name: str) -> bool:
-    """Return whether what follows the dot in a name is the extension of a language, and no member: `oven.py`."""
+    """Return whether what follows the dot in a name is the extension of a language, and no member."""
     from qflow_dagster.ingestion import languages
 
     return "." in name and bool(languages.detect(name, b""))
