@@ -86,21 +86,25 @@ def readings(model: Model, words: Sequence[str]) -> list[Reading]:
     """Return the probability of each kind, the likeliest first."""
     found = [row for feature in sorted(features(words)) if (row := model.hidden.rows.get(feature))]
     # Each question has the length 1, whatever the number of its features.
-    weight = model.hidden.scale / math.sqrt(max(1, len(found)))
-    hidden = list(model.hidden.biases)
-    for total, index in zip(
-        map(sum, zip(*map(str.encode, found), strict=True)), range(len(hidden)), strict=False
-    ):
-        hidden[index] += weight * (total - _ZERO * len(found))
-    scores = list(model.output.biases)
-    for value, row in zip(hidden, model.output.rows.values(), strict=True):
-        if value > 0:
-            for index, character in enumerate(row):
-                scores[index] += value * model.output.scale * (ord(character) - _ZERO)
+    hidden = _outputs(model.hidden, [(row, 1 / math.sqrt(len(found))) for row in found])
+    scores = _outputs(
+        model.output,
+        [(row, max(0, value)) for row, value in zip(model.output.rows.values(), hidden, strict=True)],
+    )
     exponentials = [math.exp(score - max(scores)) for score in scores]
     whole = sum(exponentials)
     likely = [Reading(kind, value / whole) for kind, value in zip(model.kinds, exponentials, strict=True)]
     return sorted(likely, key=lambda reading: -reading.probability)
+
+
+def _outputs(layer: Layer, inputs: Sequence[tuple[str, float]]) -> list[float]:
+    """Return the outputs of a layer for rows of its weights, each with the value of what goes in there."""
+    sums = [0.0] * len(layer.biases)
+    for row, value in inputs:
+        if value:
+            for index, weight in enumerate(row.encode()):
+                sums[index] += value * (weight - _ZERO)
+    return [bias + layer.scale * total for bias, total in zip(layer.biases, sums, strict=True)]
 
 
 def features(words: Sequence[str]) -> set[str]:
