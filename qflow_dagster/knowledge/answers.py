@@ -9,6 +9,7 @@ from functools import partial
 
 from sqlalchemy import Connection
 
+from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge import (
@@ -88,7 +89,7 @@ def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -
             # What is gone has the name that is asked, whatever has one like it now.
             context = context if understood.kind == "removed" else names.exactly(context)
             sentence, evidence = homonyms.answer(context, understood.kind, KINDS[understood.kind])
-    except (UnansweredError, GitError) as error:
+    except QflowError as error:
         return _gone(context, understood, error)
     if understood.clause:
         only = f"of the question, only {understood.clause!r} is answered"
@@ -96,6 +97,8 @@ def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -
         return answer._replace(limits=(only, *answer.limits))
     if understood.learned:
         sentence = f"read as {form_of(understood)!r}: {sentence}"
+    if understood.condition:
+        context.limit(f"{understood.condition!r} in the question was not taken into account")
     if rival := understood.rival:
         instead = "a question that facts do not answer" if rival == "search" else f"as in {FORMS[rival]!r}"
         context.limit(f"the question may be meant otherwise, {instead}")

@@ -223,6 +223,11 @@ def resolve(objects: Path, revision: str) -> str | None:
     return printed.decode().strip()
 
 
+def is_document(path: str) -> bool:
+    """Return whether a file is prose, or lists the exact versions of packages: both name what is gone."""
+    return path.lower().endswith((*_DOCUMENTS, ".lock", "-lock.json", "-lock.yaml"))
+
+
 def commits_with(objects: Path, commit: str, name: str) -> list[LineCommit]:
     """Return the newest commits that changed how often a name occurs outside of documents, newest first, at most 5."""
     with history_of(objects) as history:
@@ -232,7 +237,8 @@ def commits_with(objects: Path, commit: str, name: str) -> list[LineCommit]:
             f"--format={COMMIT}",
             "--date=format:%Y-%m-%d",
             "--name-only",
-            f"-S{name}",
+            "--pickaxe-regex",
+            rf"-S\b{re.escape(name)}\b",
             commit,
         )
         printed = history.run(*arguments, timeout=TIMEOUT, configuration=mailmap(commit))
@@ -240,7 +246,7 @@ def commits_with(objects: Path, commit: str, name: str) -> list[LineCommit]:
     for record in printed.decode("utf-8", "replace").split("\x01")[1:]:
         head, _, paths = record.partition("\n")
         # Changelogs name what is gone.
-        if any(not path.lower().endswith(_DOCUMENTS) for path in paths.split("\n") if path):
+        if any(not is_document(path) for path in paths.split("\n") if path):
             found += commits_in(f"\x01{head}".encode())
     return found
 

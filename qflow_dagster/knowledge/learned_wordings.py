@@ -32,9 +32,14 @@ _FILES = TYPES | {"module", "namespace", "package", "path"}
 _NEEDED = {
     **dict.fromkeys(("subclasses", "bases"), TYPES),
     **dict.fromkeys(("dependencies", "dependents"), _FILES),
+    "dead": _FILES - TYPES,
     "raised": TYPES | {"constant", "variable", "variant", "macro"},
     **dict.fromkeys(("raises", "calls"), _FILES | {"function", "method", "macro", "constructor"}),
 }
+
+
+# Of which probability the kinds must be that fit; if they are not, the likeliest of them is at most this likely.
+MIN_FITTING, MAX_DOUBTFUL = 0.5, 0.55
 
 
 class Layer(NamedTuple):
@@ -79,7 +84,9 @@ def read(question: str, exist: Exist | None = None, repository: str = "") -> tup
         and not (own and reading.kind == "requirements")
     ]
     whole = sum(reading.probability for reading in fitting)
-    return names, [Reading(kind, probability / whole) for kind, probability in fitting]
+    # If the likeliest kind does not fit, what is left is not certain.
+    share = 1 / whole if whole > MIN_FITTING else MAX_DOUBTFUL / fitting[0].probability
+    return names, [Reading(kind, probability * share) for kind, probability in fitting]
 
 
 def readings(model: Model, words: Sequence[str]) -> list[Reading]:

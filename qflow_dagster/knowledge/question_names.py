@@ -55,7 +55,13 @@ _VERSION = re.compile(
     r"[\w./-]*@v?\d+(?:\.\w+)+$|(?:\w+/)?(?:\w+-)*(?:release|rel|version|deploy|build|prod|staging)[-/](?:[\w-]+-)?v?\d[\w.-]*$|"
     r"(?:\w+/)?(?:[a-z]+-)+v?\d+(?:\.\d+)+$"
 )
-_PATH = re.compile(r"/|\w\.[a-zA-Z]{1,4}$")
+# `Map.bind` is no file.
+_PATH = re.compile(
+    r"/|\w\.(?:pyi?|pyx|[cm]?[jt]sx?|go|rs|java|kts?|scala|[chm]|cc|cpp|cxx|hpp|hh|inl|cs|csproj|rb|gemspec|php|swift|exs?|erl|"
+    r"sh|lua|jl|f90|sql|proto|vue|svelte|html?|s?css|json|toml|ya?ml|xml|ini|cfg|conf|txt|md|rst|adoc|mod|lock|gradle|sbt|"
+    r"cmake|tf|env|png|svg)$",
+    re.IGNORECASE,
+)
 # With underscores, scopes, inner capitals, or digits after capitals; an option, a file of a name.
 _LIKE_CODE = re.compile(
     r"\w_|^_\w|\w(?:::|#|->|\.)\w|[a-z]\d{0,3}[A-Z]|[A-Z]{2}[a-z]|[A-Z]\w{0,40}\d|^[.@$]\w|^--\w|"
@@ -69,6 +75,7 @@ _PARAMETERS = re.compile(r"\([^()]*\)$")
 # What stands before the place of something: "close in src/net.c", "the close of src/net.c".
 _IN = frozenset(["in", "inside", "within", "under", "below", "across"])
 _OF = frozenset(["of", "from"])
+_OUTSIDE = frozenset(["outside", "except", "excluding", "besides", "than", "not"])
 _MEMBERS = frozenset(
     ["methods", "functions", "members", "classes", "types", "files", "parts", "places", "lines"]
 )
@@ -129,7 +136,12 @@ def read(question: str, common: Collection[str], known: Collection[str] = ()) ->
         for text, sure in zip(texts, certainties, strict=True)
         if LIKE_NAME <= sure < max(kept) and not is_version(text)
     )
-    return Names(words, list(dict.fromkeys(names)), "" if place is None else texts[place], unknown)
+    where = (
+        ""
+        if place is None or not _OUTSIDE.isdisjoint(map(str.lower, texts[max(0, place - 3) : place]))
+        else texts[place]
+    )
+    return Names(words, list(dict.fromkeys(names)), where, unknown)
 
 
 def _place(texts: Sequence[str], certainties: Sequence[int]) -> int | None:

@@ -231,8 +231,9 @@ PATTERNS = {
         r"(?:which|what) (?P<subject4>languages?).*",
         r"(?:who are )?(?:the )?(?:main |top )?(?P<subject5>authors|contributors|maintainers)",
         rf"who (?P<subject6>wrote most) of (?:{_PROJECT}|(?:the )?{_REPO})",
-        r"how many (?P<subject7>files|lines|commits|authors|functions|symbols)\b"
-        r"(?!.* (?:between|since|affect|chang|br[eo]|call|us[ei]|import|depend)).*",
+        r"how many (?P<subject7>files|lines|commits|authors|functions|symbols)(?: of code)?"
+        rf"(?: (?:are|is|were|there|in|all|total|does|do|has|have|had|been|made|of|the|our|this|it|we|you|here|"
+        rf"{_REPO}))*",
         rf"how (?P<subject8>big|large|long) is {_PROJECT}",
     ],
     "hotspot": [

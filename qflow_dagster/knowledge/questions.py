@@ -54,6 +54,32 @@ _NAME = re.compile(r"[\w./:\-<>$@#~*+!?]+(?:\(\))?$")
 
 
 _CODEBASE = r"(?:code ?base|repository|repo|project|source code|source|code|library|package)"
+# Of these the opposite is another question: "which classes do not inherit from X".
+_POSITIVE = frozenset(
+    [
+        "bases",
+        "calls",
+        "dependencies",
+        "dependents",
+        "members",
+        "raised",
+        "raises",
+        "relation",
+        "subclasses",
+        "tests",
+    ]
+)
+_NEGATED = re.compile(
+    r"(?<=\w )(?:do|does|did|is|are|was|were|has|have)(?: not|n['\u2019]t)\b|\bnever\b", re.IGNORECASE
+)
+_CONDITION = re.compile(
+    r"\b(?:except|apart from|other than|but not|and not|excluding|outside|unless|directly or not|"
+    r"(?:more|less|fewer) than \d+|"
+    r"(?:before|after|in|since|until|during) (?:19|20)\d\d|(?:before|until) v?\d+\.[\d.]+|"
+    r"(?:last|this) (?:year|month|week))\b"
+    r"(?: [\w./-]+){0,3}",
+    re.IGNORECASE,
+)
 _WITHOUT_NAME = frozenset(
     {"overview", "licence", "running", "testing", "dead", "requirements", "configuration", "active", "next"}
 )
@@ -88,6 +114,8 @@ class ParsedQuestion(NamedTuple):
     rival: str = ""
     # Where the subject is, if the question says it.
     place: str = ""
+    # What the question says and no answer takes into account: "except in tests", "before 2020".
+    condition: str = ""
 
 
 def parse(question: str, repository: str = "", exist: Exist | None = None) -> ParsedQuestion:
@@ -106,8 +134,10 @@ def parse(question: str, repository: str = "", exist: Exist | None = None) -> Pa
     understood = _understood(plain)
     if understood and not _is_unlikely(understood, names, readings, exist):
         return understood
-    if learned := _learned(plain, names, readings):
-        return learned
+    learned = _learned(plain, names, readings)
+    if learned and not (learned.kind in _POSITIVE and _NEGATED.search(plain)):
+        condition = _CONDITION.search(plain) if learned.kind != "between" else None
+        return learned._replace(condition=condition[0] if condition else "")
     if readings[0].kind == "search" and readings[0].probability > SURE:
         return ParsedQuestion("search", written)
     for clause in islice(_CLAUSE.finditer(plain), MAX_CLAUSES):

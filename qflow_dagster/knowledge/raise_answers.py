@@ -182,11 +182,14 @@ def raises(context: QuestionContext) -> tuple[str, list[Evidence]]:
         UnansweredError: The language has no exceptions.
     """
     symbol = context.definition()
+    # Overloads raise each by itself.
+    parts = [part for part in context.meant or (symbol,) if part.path == symbol.path]
+    within = {number for part in parts for number in range(part.line, part.end_line + 1)}
     where = f"{symbol.name} ({symbol.path}:{symbol.line})"
     if symbol.path.endswith(_WITHOUT):
         raise UnansweredError(f"{where} is of a language without exceptions")
     content = context.texts([symbol.path]).get(symbol.path, "")
-    lines = content.splitlines()[: symbol.end_line]
+    lines = content.splitlines()
     # Not in comments and prose.
     numbers = {found.line for found in occurrences(symbol.path, content, _WORDS)}
     errors = _ERRORS.get(symbol.path[symbol.path.rfind(".") :])
@@ -197,8 +200,12 @@ def raises(context: QuestionContext) -> tuple[str, list[Evidence]]:
         }
     rows = [
         (number, line.strip())
-        for number, line in enumerate(lines[symbol.line - 1 :], symbol.line)
-        if number in numbers or (errors and _is_code(Line("", 0, line.strip())) and errors.search(line[:500]))
+        for number, line in enumerate(lines, 1)
+        if number in within
+        and (
+            number in numbers
+            or (errors and _is_code(Line("", 0, line.strip())) and errors.search(line[:500]))
+        )
     ]
     if not rows:
         return f"no line of {where} raises by itself; what it calls may", [

@@ -118,13 +118,24 @@ def _removed_name(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if lines:
         context.limit(f"code still has the name: {lines[0].path}:{lines[0].line}")
         return said[0], evidence
-    last = commits[0]
+    last = next((row for row in commits if not _is_in_code(context, row.oid, name)), None)
+    if last is None:
+        last = commits[0]
+        context.limit("whether this commit removed the name is not certain")
+    if scopes:
+        context.limit(f"what {'.'.join(scopes)} is was not looked at; this is of what had the name {name}")
     if not renaming or last != renaming[0]:
         said.append(
             f"the last code with {name} was removed on {last.date} by {last.author}: {last.subject} ({last.oid[:10]})"
         )
         evidence.append(Evidence(last.oid, None, None, f"{last.date} {last.author}: {last.subject}"))
     return "; ".join(said) + release_of(context, last.oid, *_RELEASED), evidence
+
+
+def _is_in_code(context: QuestionContext, commit: str, name: str) -> bool:
+    """Return whether a file at a commit that is no document has a name as a word."""
+    lines = git_facts.lines_with(context.objects(), commit, name)
+    return any(not git_facts.is_document(line.path) for line in lines)
 
 
 def _removed_declaration(context: QuestionContext, name: str, line: Line) -> tuple[str, list[Evidence]]:
