@@ -55,7 +55,7 @@ _VERSION = re.compile(
     r"[\w./-]*@v?\d+(?:\.\w+)+$|(?:\w+/)?(?:\w+-)*(?:release|rel|version|deploy|build|prod|staging)[-/](?:[\w-]+-)?v?\d[\w.-]*$|"
     r"(?:\w+/)?(?:[a-z]+-)+v?\d+(?:\.\d+)+$"
 )
-# `Map.bind` is no file.
+# A name with an owner is no file.
 _PATH = re.compile(
     r"/|\w\.(?:pyi?|pyx|[cm]?[jt]sx?|go|rs|java|kts?|scala|[chm]|cc|cpp|cxx|hpp|hh|inl|cs|csproj|rb|gemspec|php|swift|exs?|erl|"
     r"sh|lua|jl|f90|sql|proto|vue|svelte|html?|s?css|json|toml|ya?ml|xml|ini|cfg|conf|txt|md|rst|adoc|mod|lock|gradle|sbt|"

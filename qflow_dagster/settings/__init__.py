@@ -104,7 +104,8 @@ class Settings(BaseSettings):
     def page_address(self) -> str:
         """Where a process of this machine reaches the pages: as their server recorded it, else as it is set."""
         try:
-            return self.page_file.read_text().strip()
+            # Empty while it is written.
+            return self.page_file.read_text().strip() or self.inbox.local_address
         except FileNotFoundError:
             return self.inbox.local_address
 
