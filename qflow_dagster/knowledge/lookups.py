@@ -105,7 +105,8 @@ def symbols(connection: Connection, snapshot: Snapshot, name: str) -> list[Symbo
     for condition in (
         exact,
         "s.name = :short_name" if short_name != name else None,
-        "lower(s.name) = lower(:short_name)",
+        # Who writes capitals within a name means them: sortFlags is not SortFlags.
+        "lower(s.name) = lower(:short_name)" if short_name.islower() or short_name.isupper() else None,
     ):
         if condition is None or not short_name:
             continue
