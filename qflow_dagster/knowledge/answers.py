@@ -39,7 +39,7 @@ from qflow_dagster.knowledge import (
     search,
     use_answers,
 )
-from qflow_dagster.knowledge.declarations import Call
+from qflow_dagster.knowledge.declarations import TYPES, Call
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     NOT_KNOWN,
@@ -211,6 +211,10 @@ def _calls(context: QuestionContext) -> tuple[str, list[Evidence]]:
             + (f" (lines {listed([str(line) for line in lines[name]])})" if len(lines[name]) > 1 else "")
             for name, places in targets.items()
         ]
+        if not items and symbol.kind in TYPES:
+            context.limit(
+                f"methods of {symbol.name} that stand outside of its declaration were not looked at"
+            )
         more = f" and {len(items) - MAX_CALLS:,} more" if len(items) > MAX_CALLS else ""
         names = ", ".join(items[:MAX_CALLS]) + more
         sentences.append(f"{symbol.name} ({symbol.path}:{symbol.line}) calls {names or 'nothing by name'}")
