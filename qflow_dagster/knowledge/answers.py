@@ -24,7 +24,6 @@ from qflow_dagster.knowledge import (
     history_answers,
     homonyms,
     inheritance_answers,
-    learned_wordings,
     lookups,
     member_answers,
     names,
@@ -51,7 +50,7 @@ from qflow_dagster.knowledge.evidence import (
 )
 from qflow_dagster.knowledge.learned_wordings import Exist
 from qflow_dagster.knowledge.question_forms import FORMS, form_of, nearest_forms
-from qflow_dagster.knowledge.questions import ParsedQuestion, parse
+from qflow_dagster.knowledge.questions import ParsedQuestion, Read, read
 
 # A call that could be of more definitions than this is shown without them.
 MAX_PLACES = 2
@@ -71,11 +70,12 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
     A question of no kind that is understood is answered by search results, under that name.
     """
     exist = partial(lookups.existing, connection, snapshot)
-    understood = _placed(connection, snapshot, parse(question, snapshot.repository, exist))
-    if understood.kind == "search":
-        context = QuestionContext(connection, snapshot, understood.subject, [])
-        return _not_understood(context, understood, exist)
-    return of(connection, snapshot, understood)
+    asked = read(question, snapshot.repository, exist)
+    if asked.understood.kind == "search":
+        return _not_understood(
+            QuestionContext(connection, snapshot, asked.understood.subject, []), asked, exist
+        )
+    return of(connection, snapshot, _placed(connection, snapshot, asked.understood))
 
 
 def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -> Answer:
@@ -140,21 +140,20 @@ def _placed(connection: Connection, snapshot: Snapshot, understood: ParsedQuesti
     return understood
 
 
-def _not_understood(context: QuestionContext, understood: ParsedQuestion, exist: Exist) -> Answer:
+def _not_understood(context: QuestionContext, asked: Read, exist: Exist) -> Answer:
     """Answer the part of a question that facts answer, else by search results; say if what it names does not exist."""
-    question = understood.subject
-    found, readings = learned_wordings.read(question, exist, context.snapshot.repository)
-    forms = nearest_forms(found.names, readings)
-    if part := partial_answers.answer(context, question, KINDS, readings):
+    understood, named = asked.understood, asked.names.names
+    forms = nearest_forms(named, asked.readings)
+    if part := partial_answers.answer(context, understood.subject, KINDS, asked.readings):
         kind, clause, sentences, evidence = part
         sentence = f"of the question, only this is answered: {clause}. {'. '.join(sentences)}"
         return _limited(Answer(understood._replace(kind=kind, clause=clause), sentence, evidence), context)
     reason = "the question is of no kind that is understood"
-    absent = [name for name in found.names if question_names.is_like_code(name) and not exist([name])]
-    if absent and absent == found.names and not any(code_answers.has_word(context, name) for name in absent):
-        near = lookups.near_names(context.connection, context.snapshot, absent[0])
+    like_code = bool(named) and all(map(question_names.is_like_code, named))
+    if like_code and not exist(named) and not any(code_answers.has_word(context, name) for name in named):
+        near = lookups.near_names(context.connection, context.snapshot, named[0])
         hint = f"; near it: {listed(near)}" if near else ""
-        sentence = f"nothing in {context.snapshot.repository} has the name {listed(absent)}{hint}"
+        sentence = f"nothing in {context.snapshot.repository} has the name {listed(named)}{hint}"
         return Answer(understood._replace(kind=NOT_KNOWN), sentence, [], forms)
     try:
         sentence, evidence = _search(context)

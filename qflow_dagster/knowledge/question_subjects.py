@@ -16,14 +16,12 @@ _NO_NAME = frozenset(["configuration"])
 # What stands after the thing to add, and before it.
 _AFTER = (
     r"(?=[^\w\s-]|\s*$|\s+(?:like|for|to|in|into|at|go|goes|should|would|could|belongs?|lives?|that|which|where|what|"
-    r"here|"
-    r"next|beside|besides|alongside|and|so|does|do|sits?|has|have|is|be|similar|such|as|with|of|on|under|by)\b)"
+    r"here|next|beside|besides|alongside|and|so|does|do|sits?|has|have|is|be|similar|such|as|with|of|on|under|by)\b)"
 )
 _NEW = re.compile(
     r"\b(?:(?:new|another|additional|second|third|extra|one more|my own|our own|further|custom)|"
     r"(?:add(?:ing)?|writ(?:e|ing)|wrote|creat(?:e|ing)|contribut(?:e|ing)|introduc(?:e|ing)|stick|"
-    r"put(?:ting)?|plac(?:e|ing)|"
-    r"register(?:ing)?|does|would|should) (?:an?|my|our|the)(?: new| custom| own)?)\s+"
+    r"put(?:ting)?|plac(?:e|ing)|register(?:ing)?|does|would|should) (?:an?|my|our|the)(?: new| custom| own)?)\s+"
     r"(?P<noun>(?:[\w-]+\s+){0,3}?[\w-]+)"
     + _AFTER
     + r"|\bwhere (?:do|are) (?:the |our |all )?(?P<many>[\w-]+)s (?:live|go|sit|belong|kept|stored)\b",

@@ -118,8 +118,21 @@ class ParsedQuestion(NamedTuple):
     condition: str = ""
 
 
+class Read(NamedTuple):
+    """A question as it was read, with its names, and the kinds that it may be of, the likeliest first."""
+
+    understood: ParsedQuestion
+    names: Names
+    readings: Sequence[Reading]
+
+
 def parse(question: str, repository: str = "", exist: Exist | None = None) -> ParsedQuestion:
-    """Return the kind of a question on a repository, and its subject.
+    """Return the kind of a question on a repository, and its subject."""
+    return read(question, repository, exist).understood
+
+
+def read(question: str, repository: str = "", exist: Exist | None = None) -> Read:
+    """Read a question on a repository.
 
     A question that matches no pattern is of the kind that labelled wordings make likely, else understood by its main
     clause, if that matches a pattern, else it is of kind `search`, its subject its words. `exist` looks
@@ -131,6 +144,14 @@ def parse(question: str, repository: str = "", exist: Exist | None = None) -> Pa
     place = rf" (?:with)?in (?:the |this |our )?(?:(?:{name} )?{_CODEBASE}|{name})(?= |$)"
     plain = _EITHER.sub(r"\1", re.sub(place, "", normalized, flags=re.IGNORECASE))
     names, readings = learned_wordings.read(plain, exist, repository)
+    understood = _parsed(written, plain, names, readings, exist)
+    return Read(understood, names, readings)
+
+
+def _parsed(
+    written: str, plain: str, names: Names, readings: Sequence[Reading], exist: Exist | None
+) -> ParsedQuestion:
+    """Return the kind and the subject of a question, as it was written and without what adds nothing."""
     understood = _understood(plain)
     if understood and not _is_unlikely(understood, names, readings, exist):
         return understood
