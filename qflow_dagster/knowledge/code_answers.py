@@ -4,7 +4,6 @@ Belongs here: one function per kind of question. Does not belong here: other kin
 `raise_answers`, `use_answers`), SQL (`lookups`), git (`git_facts`).
 """
 
-import re
 from collections.abc import Sequence
 
 from qflow_dagster.ingestion.git import GitError
@@ -16,6 +15,7 @@ from qflow_dagster.knowledge.evidence import (
     UnansweredError,
     count,
     listed,
+    parts_of,
 )
 from qflow_dagster.knowledge.lookups import SymbolLocation
 from qflow_dagster.knowledge.mentions import at, mentions, say_what_is_unread, where
@@ -121,7 +121,7 @@ def declared_values(context: QuestionContext) -> list[SymbolLocation]:
     rows: list[git_facts.Line] = found.declarations
     around = lookups.enclosing(connection, snapshot, [(row.path, row.line) for row in rows])
     scopes = {row: around[row.path, row.line] for row in rows}
-    asked = re.split(r"[.:#\\]+|->", context.subject)
+    asked = parts_of(context.subject)
     if asked[1:]:
         own = [row for row in rows if asked[-2] in [*scopes[row].split("."), *row.path.split("/")]]
         if rows and not own:

@@ -183,6 +183,11 @@ class QuestionContext(NamedTuple):
         ]
 
 
+def parts_of(name: str) -> list[str]:
+    """Return the scopes of a qualified name, as any language writes them, and the name itself last."""
+    return re.split(r"[.:#\\]+|->", name)
+
+
 def is_in(path: str, place: str) -> bool:
     """Return whether a path is a place: a file, or below it: a folder; all are in ''."""
     return not place or path == place or path.startswith(f"{place}/")

@@ -27,6 +27,7 @@ from qflow_dagster.knowledge.evidence import (
     UnansweredError,
     count,
     counted,
+    is_in,
     listed,
 )
 from qflow_dagster.metrics import places
@@ -66,10 +67,6 @@ def _say_former(context: QuestionContext) -> None:
         context.limit(f"its history as {posixpath.dirname(rows[0].previous_path) or '.'} was not looked at")
 
 
-def _is_below(path: str, folder: str) -> bool:
-    return path.startswith(f"{folder}/")
-
-
 def _defined(context: QuestionContext) -> tuple[str, list[Evidence]]:
     paths = _files(context, context.subject)
     said = f"the folder {context.subject} has {count(len(paths), 'file')}: {listed(paths)}"
@@ -79,7 +76,7 @@ def _defined(context: QuestionContext) -> tuple[str, list[Evidence]]:
 def _dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
     folder, paths = context.subject, _files(context, context.subject)
     rows = graph.reached_from(context.connection, context.snapshot, paths)
-    direct = [row for row in rows if row.depth == 1 and not _is_below(row.path, folder)]
+    direct = [row for row in rows if row.depth == 1 and not is_in(row.path, folder)]
     parts, evidence = [], []
     for tests, what in ((False, "file"), (True, "test file")):
         importing = [row for row in direct if row.test == tests]
@@ -106,7 +103,7 @@ def _without_import(
         context.limit(f"uses without an import were not looked for: there are {len(files):,} files")
         return []
     found = use_answers.without_import(context, files, importing)
-    return [row for row in found if not _is_below(row.path, context.subject)]
+    return [row for row in found if not is_in(row.path, context.subject)]
 
 
 def _dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -127,7 +124,7 @@ def _dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
 def _affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
     folder, paths = context.subject, _files(context, context.subject)
     rows = graph.reached_from(context.connection, context.snapshot, paths)
-    levels = [row for row in rows if not _is_below(row.path, folder)]
+    levels = [row for row in rows if not is_in(row.path, folder)]
     direct = [row for row in levels if row.depth == 1]
     parts, evidence = (
         [],
@@ -254,7 +251,7 @@ def _hotspot(context: QuestionContext) -> tuple[str, list[Evidence]]:
     spots = [
         row
         for row in metrics.hotspots(context.connection, snapshot.repository_id, 1_000)
-        if _is_below(row["path"], folder)
+        if is_in(row["path"], folder)
     ]
     worst = metrics.worst_functions(context.connection, snapshot.id, 3, folder)
     functions = context.at_names([row for row in worst if row["cognitive"]])

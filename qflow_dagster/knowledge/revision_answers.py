@@ -5,7 +5,6 @@ Belongs here: one function per kind of question. Does not belong here: the histo
 """
 
 import posixpath
-import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
@@ -19,6 +18,7 @@ from qflow_dagster.knowledge.evidence import (
     UnansweredError,
     count,
     listed,
+    parts_of,
 )
 from qflow_dagster.knowledge.git_facts import DeclarationChange, Line, LineCommit
 from qflow_dagster.knowledge.history_answers import file_commits, release_of, say_boundary
@@ -77,27 +77,23 @@ def _is_file_name(name: str) -> bool:
 
 def _existing(context: QuestionContext) -> list[SymbolLocation]:
     """Return the definitions of exactly the name that is asked, in the scope that is asked: another one may be gone."""
-    *_, owner, name = ["", *_parts(context.subject)]
+    *_, owner, name = ["", *parts_of(context.subject)]
     return [
         symbol
         for symbol in lookups.symbols(context.connection, context.snapshot, context.subject)
-        if _parts(symbol.name)[-1] == name and (not owner or _is_within(owner, symbol.path, symbol.name))
+        if parts_of(symbol.name)[-1] == name and (not owner or _is_within(owner, symbol.path, symbol.name))
     ]
-
-
-def _parts(name: str) -> list[str]:
-    return re.split(r"[.:#\\]+|->", name)
 
 
 def _is_within(owner: str, path: str, name: str) -> bool:
     """Return whether a qualified name is in a type or module: one around it, or its file or folder."""
     around = [posixpath.splitext(part)[0].replace("_", "").lower() for part in path.split("/")]
-    return owner in _parts(name)[:-1] or owner.replace("_", "").lower() in around
+    return owner in parts_of(name)[:-1] or owner.replace("_", "").lower() in around
 
 
 def _removed_name(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Find the last commit after which no code has a name that nothing defines, else that removed its declaration."""
-    *scopes, name = _parts(context.subject)
+    *scopes, name = parts_of(context.subject)
     commits = git_facts.commits_with(context.objects(), context.snapshot.commit_oid, name)
     if not commits:
         raise UnansweredError(f"no commit of the history added or removed the name {name!r}")
@@ -144,7 +140,7 @@ def _removed_declaration(context: QuestionContext, name: str, line: Line) -> tup
     Raises:
         UnansweredError: None did, in the scope that is asked.
     """
-    *_, owner, _ = ["", *_parts(context.subject)]
+    *_, owner, _ = ["", *parts_of(context.subject)]
     objects = context.objects()
     for change in git_facts.declaration_changes(objects, context.snapshot.commit_oid, name):
         if change.number > 0 or (owner and not _was_within(context, change, owner, name)):
