@@ -25,9 +25,12 @@ from qflow_dagster.knowledge.scopes import (
     PROGRAM,
     SCRIPTS,
     Scopes,
+    is_extension,
     is_member,
     is_module,
+    is_of_file,
     is_type_name,
+    module_files,
     returned_type,
 )
 
@@ -94,7 +97,7 @@ class CallResolver:
         written, _, declared = call.receiver.partition(": ")
         if written in SELF or self._is_go_receiver(call, written):
             return self._of_own_type(call)
-        if written in SUPER:
+        if written in SUPER and call.language != "Rust":
             types = [base for own in self._own_types(call) for base in self.scopes.bases(own)]
             return self._of_types(types, call) if types else EXTERNAL
         place = self._place(call, written)
@@ -103,8 +106,8 @@ class CallResolver:
             if beside:
                 return Target(tuple(beside), True)
         typed = declared or (written if written.endswith(")") and written != EXPRESSION else "")
-        if declared and place == _Place() and is_type_name(written):
-            place = None  # A variable that is written like a type.
+        if declared and place is not None and not place.types:
+            place = None  # A variable that has the name of a module, or is written like a type.
         if place is None and typed and depth < MAX_DEPTH:
             place = self._type_place(call, typed, depth)
         if place is None:
@@ -112,6 +115,8 @@ class CallResolver:
         if place.paths:
             found = [d for path in place.paths for d in self.scopes.exported(path, call.name, call.language)]
             found = found or self.scopes.of_package(place.paths, call.name, call.language)
+            if not found and call.language == "Rust":
+                return self._any_member(call)  # A variable may have the name of a module.
             return Target(tuple(dict.fromkeys(found)), True)
         return self._of_types(place.types, call) if place.types else self._foreign(call)
 
@@ -175,7 +180,7 @@ class CallResolver:
         elsewhere = elsewhere or self.scopes.by_wildcard(call, call.name)
         if elsewhere:
             return Target(tuple(elsewhere), True)
-        found = [d for d in candidates if self.scopes.is_top(d) and not _is_of_file(d)]
+        found = [d for d in candidates if self.scopes.is_top(d) and not is_of_file(d)]
         if call.language in PROGRAM and found:
             # The parts of a type may be in several files.
             return Target(
@@ -266,7 +271,7 @@ class CallResolver:
 
     def _foreign(self, call: Call) -> Target:
         """Return the extensions that a call on a type of others may mean; none means that it is external."""
-        found = [d for d in self._named(call) if _is_extension(d)]
+        found = [d for d in self._named(call) if is_extension(d)]
         return Target(tuple(found), not found)
 
     def _any_member(self, call: Call) -> Target:
@@ -277,7 +282,7 @@ class CallResolver:
             if d.kind == "method"
             or d.owner
             or (call.language in SCRIPTS and d.kind not in TYPES)
-            or _is_extension(d)
+            or is_extension(d)
         ]
         found = [d for d in found if d.holder not in ("function", "method")]
         return Target(tuple(found), not found)
@@ -307,7 +312,13 @@ class CallResolver:
                 return self._inside_module(call, place.paths, rest)
             inner = self.scopes.declared_types(call, parts[-1])
             inner = [declared for declared in inner if parts[length - 1] in declared.scopes]
+            # A variant is one of its enumeration.
+            inner = inner or [declared for declared in place.types if declared.kind == "enum"]
             return _Place(tuple(inner)) if inner else None
+        if call.language == "Rust" and parts[-1] in ("crate", "super"):
+            inline = "." in call.caller and not self._own_types(call)
+            files = module_files(call, parts[-1], self._named(call), inline=inline)
+            return _Place(paths=tuple(files))
         if len(parts) > 1 or call.language == "Rust" or written.endswith("Kt"):
             return self._qualified(call, written)
         # In Go, a variable of the package is written like a type; types of other packages are qualified.
@@ -323,6 +334,8 @@ class CallResolver:
         if not types and above:
             declared = self.scopes.declared_types(call, last)
             types = [d for d in declared if is_module(d.path, above) and d.path.startswith(folders)]
+            outer = None if types else self._inside_module(call, paths, above)
+            types = types or [d for d in (outer.types if outer else ()) if d.kind == "enum"]
         if types:
             return _Place(tuple(types))
         modules = [
@@ -363,7 +376,9 @@ class CallResolver:
             if found:
                 return _Place(paths=tuple(dict.fromkeys(found)))
         if is_type_name(last):
-            return _Place()
+            # A variant is one of the enumerations that have the member.
+            types = [d for d in self.scopes.imported_enumerations(call) if written == last]
+            return _Place(tuple(types))
         if call.language == "Rust":
             found = [d.path for d in self._named(call) if self.scopes.is_top(d) and is_module(d.path, last)]
             if found or written.partition(".")[0] in ("std", "core", "alloc"):
@@ -411,19 +426,3 @@ class CallResolver:
     def _named(self, call: Call) -> list[Definition]:
         languages = family(call.language)
         return [d for d in self.declarations.definitions(call.name) if d.language in languages]
-
-
-def _is_of_file(definition: Definition) -> bool:
-    """Return whether other files of the program cannot use a definition: static functions, macros outside headers."""
-    if definition.kind == "macro":
-        return definition.path.endswith((".c", ".cc", ".cpp", ".cxx"))
-    return definition.signature.startswith("static ")
-
-
-def _is_extension(definition: Definition) -> bool:
-    """Return whether a function is written to be called on objects of another type."""
-    if definition.language == "C#":
-        return "(this " in definition.signature
-    if definition.language == "Kotlin":
-        return bool(re.search(rf"\bfun\b[^(]*\.{re.escape(definition.short)}\(", definition.signature))
-    return False

@@ -49,10 +49,11 @@ def callers(connection: Connection, snapshot: Snapshot, subject: str) -> list[Ca
     resolver.prepare(calls)
     targets = [(call, resolver.resolve(call)) for call in calls]
     languages = {language for d in declarations.definitions(short) for language in family(d.language)}
+    found = {(call.path, call.line) for call, target in targets if target.definitions}
     without = [
         (call, target.certain)
         for call, target in targets
-        if not target.definitions and call.language in languages
+        if not target.definitions and call.language in languages and (call.path, call.line) not in found
     ]
     foreign = [call for call, certain in without if certain]
     unresolved = [call for call, certain in without if not certain]

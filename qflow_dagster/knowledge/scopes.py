@@ -30,6 +30,8 @@ OFFERING_AGAIN = frozenset({"Python", "C", "C++", "Rust", "Ruby", "Shell"}) | SC
 MAX_DEPTH = 5
 # Files that a package is imported by.
 _ENTRIES = re.compile(r"(?:^|/)(?:__init__\.pyi?|index\.(?:d\.)?[cm]?[jt]sx?)$")
+# Files of Rust with the modules that lie beside them.
+_ROOTS = ("mod.rs", "lib.rs", "main.rs")
 # The type that a signature says that a function returns.
 _RETURNS = re.compile(r"(?:->|\)\s*:)\s*[&*'\"]*(?:(?:mut|dyn|impl)\s+)?(?P<type>[\w.:]+)")
 
@@ -149,6 +151,15 @@ class Scopes:
         kinds = {*TYPES, "module"} if place.language in ("Ruby", "Elixir") else TYPES
         languages = family(place.language)
         return [d for d in self.declarations.definitions(name) if d.kind in kinds and d.language in languages]
+
+    def imported_enumerations(self, place: Call | Definition) -> list[Definition]:
+        """Return the enumerations of which a file imports all variants (`use Unit::*`)."""
+        names = [
+            imported.module.rpartition("::")[2]
+            for imported in self.declarations.imports(place.path)
+            if place.language == "Rust" and is_wildcard(imported, place.language)
+        ]
+        return [d for name in names for d in self.declared_types(place, name) if d.kind == "enum"]
 
     def types(self, place: Call | Definition, name: str) -> list[Definition]:
         """Return the types that a name refers to in a file."""
@@ -318,3 +329,44 @@ def returned_type(definition: Definition) -> str | None:
         return last.strip(" *[]") or None
     match = _RETURNS.search(signature)
     return re.sub(r"::", ".", match["type"]) if match else None
+
+def is_of_file(definition: Definition) -> bool:
+    """Return whether other files of the program cannot use a definition: static functions, macros outside headers."""
+    if definition.kind == "macro":
+        return definition.path.endswith((".c", ".cc", ".cpp", ".cxx"))
+    return definition.signature.startswith("static ")
+
+
+def is_extension(definition: Definition) -> bool:
+    """Return whether a function is written to be called on objects of another type."""
+    if definition.language == "C#":
+        return "(this " in definition.signature
+    if definition.language == "Kotlin":
+        return bool(re.search(rf"\bfun\b[^(]*\.{re.escape(definition.short)}\(", definition.signature))
+    return False
+
+
+def module_files(call: Call, module: str, definitions: Iterable[Definition], *, inline: bool) -> list[str]:
+    """Return the files of the root of a crate of Rust (`crate`), or of the module around that of a call (`super`).
+
+    Of files that have one of `definitions` at their top level. What the root exports again is in another file of it.
+    `inline`: the call is in a module that is written inside its file.
+    """
+    tops = list(dict.fromkeys(d.path for d in definitions if d.holder == "module" and d.kind != "method"))
+    folder, name = posixpath.split(call.path)
+    if module == "super":
+        if inline:
+            return [path for path in tops if path == call.path]
+        if name in _ROOTS:
+            folder = posixpath.dirname(folder)
+        return [
+            path
+            for path in tops
+            if path == f"{folder}.rs" or (posixpath.dirname(path) == folder and path.endswith(_ROOTS))
+        ]
+    roots = [
+        path
+        for path in tops
+        if path.endswith(("lib.rs", "main.rs")) and f"{folder}/".startswith(f"{posixpath.dirname(path)}/")
+    ]
+    return roots or (tops if len(tops) == 1 else [])
