@@ -330,6 +330,7 @@ def returned_type(definition: Definition) -> str | None:
     match = _RETURNS.search(signature)
     return re.sub(r"::", ".", match["type"]) if match else None
 
+
 def is_of_file(definition: Definition) -> bool:
     """Return whether other files of the program cannot use a definition: static functions, macros outside headers."""
     if definition.kind == "macro":
