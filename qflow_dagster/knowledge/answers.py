@@ -49,6 +49,7 @@ from qflow_dagster.knowledge.evidence import (
     listed,
 )
 from qflow_dagster.knowledge.learned_wordings import Exist
+from qflow_dagster.knowledge.mentions import at
 from qflow_dagster.knowledge.question_forms import FORMS, form_of, nearest_forms
 from qflow_dagster.knowledge.questions import ParsedQuestion, Read, read
 
@@ -184,8 +185,13 @@ def _defined(context: QuestionContext) -> tuple[str, list[Evidence]]:
         context.limit("there may be further definitions of that name")
     if others:
         sentence += f"; also {listed(others)}"
+    prototypes = code_answers.prototypes(context, symbols)
+    if prototypes:
+        sentence += f"; declared in {listed(at(prototypes))}"
+    evidence = [context.at(symbol.path, symbol.line, symbol.signature or symbol.name) for symbol in symbols]
     return sentence, [
-        context.at(symbol.path, symbol.line, symbol.signature or symbol.name) for symbol in symbols[:MAX_ROWS]
+        *evidence[:MAX_ROWS],
+        *(context.at(row.path, row.line, row.text) for row in prototypes[:MAX_ROWS]),
     ]
 
 

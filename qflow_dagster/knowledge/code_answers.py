@@ -4,6 +4,7 @@ Belongs here: one function per kind of question. Does not belong here: other kin
 `raise_answers`, `use_answers`), SQL (`lookups`), git (`git_facts`).
 """
 
+import re
 from collections.abc import Sequence
 
 from qflow_dagster.ingestion.git import GitError
@@ -24,6 +25,11 @@ from qflow_dagster.knowledge.mentions import at, mentions, say_what_is_unread, w
 VALUE = "field"
 # How calls are called whose receiver has no declared type.
 POSSIBLY = "may also be called, on what has no declared type or that of an interface or base,"
+
+# How files end in which functions are declared apart from where they are defined.
+PROTOTYPED = (".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx", ".ipp", ".inl", ".m", ".mm")
+
+_SCOPE = re.compile(r"::|\.")
 
 # Of so many lines the text is given, too.
 MAX_QUOTED = 3
@@ -104,6 +110,25 @@ def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:
         context.limit(f"each {name} that is declared is listed, whatever it is in")
     return f"{name}, no function or type, is declared in {listed(at(found.declarations))}", [
         context.at(row.path, row.line, row.text) for row in found.declarations[: 2 * MAX_ROWS]
+    ]
+
+
+def prototypes(context: QuestionContext, symbols: Sequence[SymbolLocation]) -> list[git_facts.Line]:
+    """Return the lines that declare functions of C and C++ which are defined elsewhere."""
+    functions = [symbol for symbol in symbols if symbol.kind in ("function", "method")]
+    if not any(symbol.path.endswith(PROTOTYPED) for symbol in functions):
+        return []
+    name = context.short_name
+    rows = [
+        row
+        for row in mentions(context, name).declarations
+        if re.search(rf"(?<!\w){re.escape(name)}\s*\(", row.text)
+        and not any(s.path == row.path and s.line <= row.line <= s.end_line for s in functions)
+    ]
+    around = lookups.enclosing(context.connection, context.snapshot, [(row.path, row.line) for row in rows])
+    owners = {tuple(_SCOPE.split(symbol.name)[-2:-1]) for symbol in functions}
+    return [
+        row for row in rows if tuple(filter(None, _SCOPE.split(around[row.path, row.line])[-1:])) in owners
     ]
 
 

@@ -141,7 +141,8 @@ def _names(sibling: tuple[str, str, int], context: QuestionContext) -> bool:
     """Return whether a question names a sibling (name, path, line), by its name or that of its file."""
     name, path, _ = sibling
     parts = {name, *path.split("/"), posixpath.splitext(posixpath.basename(path))[0]}
-    return not parts.isdisjoint({context.short_name, context.other} - {""})
+    named = {context.short_name.lower(), context.other.lower()} - {""}
+    return not named.isdisjoint(map(str.lower, parts))
 
 
 def _sibling_symbols(context: QuestionContext) -> list[SymbolLocation]:

@@ -19,14 +19,20 @@ NAMES = frozenset([PATH, VERSION, NAME])
 KNOWN, LIKE_CODE, LIKE_NAME, CHANCE = 4, 3, 2, 1
 
 # Beside a name they say of what kind it is.
-_NOUNS = frozenset(
+NOUNS = frozenset(
     re.findall(
         r"\w+",
         "class function method struct type interface trait module file folder directory macro object exception error "
         "fixture decorator constant package variable enum entity symbol protocol helper subroutine",
     )
 )
-_ARTICLES = ("the", "our", "this", "your", "my")
+_ARTICLES = frozenset(
+    re.findall(
+        r"\w+",
+        "the our this your my its own little small tiny short old private public internal static local global async "
+        "inline virtual abstract exported free",
+    )
+)
 # "a retry function" is any of the kind.
 _ANY = frozenset(["a", "an", "any", "some", "which", "what", "that", "this", "every", "each", "one", "no"])
 _REWRITTEN = tuple(
@@ -92,6 +98,8 @@ class Names(NamedTuple):
     place: str = ""
     # What is written like a name and names nothing in the repository, beside a name that does.
     unknown: tuple[str, ...] = ()
+    # Whether the names may be words of the language that name something by chance.
+    by_chance: bool = False
 
 
 def read(question: str, common: Collection[str], known: Collection[str] = ()) -> Names:
@@ -133,15 +141,17 @@ def read(question: str, common: Collection[str], known: Collection[str] = ()) ->
             words.append(STOP)
     unknown = tuple(
         text
-        for text, sure in zip(texts, certainties, strict=True)
-        if LIKE_NAME <= sure < max(kept) and not is_version(text)
+        for index, (text, sure) in enumerate(zip(texts, certainties, strict=True))
+        if (LIKE_NAME <= sure < max(kept) and not is_version(text))
+        or (not sure and max(kept) and _is_called(index, texts, common))
     )
     where = (
         ""
         if place is None or not _OUTSIDE.isdisjoint(map(str.lower, texts[max(0, place - 3) : place]))
         else texts[place]
     )
-    return Names(words, list(dict.fromkeys(names)), where, unknown)
+    by_chance = max(kept, default=0) == CHANCE and all(map(is_plain, names))
+    return Names(words, list(dict.fromkeys(names)), where, unknown, by_chance)
 
 
 def _place(texts: Sequence[str], certainties: Sequence[int]) -> int | None:
@@ -158,7 +168,7 @@ def _place(texts: Sequence[str], certainties: Sequence[int]) -> int | None:
             if sure >= LIKE_NAME and texts[other] != text and not is_version(texts[other])
         ]
         before = max(index - 1, 0)
-        while before > 0 and texts[before].lower() in (*_NOUNS, *_ARTICLES):
+        while before > 0 and texts[before].lower() in (*NOUNS, *_ARTICLES):
             before -= 1
         preposition, is_path = texts[before].lower(), _PATH.search(text)
         inside = preposition in _IN or (
@@ -219,6 +229,16 @@ def _is_marked(token: str) -> bool:
     return called or (len(bare) > 2 and bare[0] in _QUOTES and bare[-1] in _QUOTES)
 
 
+def _is_called(index: int, texts: Sequence[str], common: Collection[str]) -> bool:
+    """Return whether a word stands where the name of what is not there any more may: "a failf method"."""
+    text = texts[index].lower()
+    around = (
+        texts[index - 1].lower() if index else "",
+        *(word.lower() for word in texts[index + 1 : index + 2]),
+    )
+    return around[0] in ("a", "an") and not NOUNS.isdisjoint(around[1:]) and text not in (*common, *NOUNS)
+
+
 def _certainty(
     token: str, index: int, texts: Sequence[str], common: Collection[str], known: Collection[str]
 ) -> int:
@@ -229,9 +249,9 @@ def _certainty(
     after = texts[index + 1].lower() if index + 1 < len(texts) else ""
     # "the flush function", but not "which function calls", "a retry function".
     earlier = texts[index - 2].lower() if index > 1 else ""
-    beside = lower not in _NOUNS and (
-        (before in _NOUNS and lower not in common and earlier not in _ANY)
-        or (after in _NOUNS and before in _ARTICLES)
+    beside = lower not in NOUNS and (
+        (before in NOUNS and lower not in common and earlier not in _ANY)
+        or (after in NOUNS and before in _ARTICLES)
     )
     # "I", and the first word of a sentence, have a capital without being names.
     usual = (
@@ -247,6 +267,6 @@ def _certainty(
         return LIKE_CODE
     if not re.search(r"[A-Za-z]", text) or lower in common:
         return 0
-    if "/" in text or beside or (after in _NOUNS and before not in _ANY and lower not in _NOUNS):
+    if "/" in text or beside or (after in NOUNS and before not in _ANY and lower not in NOUNS):
         return LIKE_NAME
     return CHANCE if (text in known and len(text) > 1) or (text[0].isupper() and index) else 0

@@ -7,7 +7,7 @@ patterns, which say where their subject is (`question_patterns`).
 import re
 from collections.abc import Sequence
 
-from qflow_dagster.knowledge.question_names import is_version
+from qflow_dagster.knowledge.question_names import NOUNS, is_version
 
 # Of these the question itself is the subject, of the next there may be a name.
 _QUESTIONS = frozenset(["licence", "running", "testing"])
@@ -106,7 +106,11 @@ def subjects(kind: str, question: str, names: Sequence[str], place: str = "") ->
         if alike := next((name for name in named if like and name in question[like.end() :]), ""):
             return alike, ""
         if added := _NEW.search(question):
-            return (added["noun"] or added["many"]).split()[-1], ""
+            noun = (added["noun"] or added["many"]).split()
+            # Of "an error class" the first word says what it is like.
+            while len(noun) > 1 and noun[-1].lower() in NOUNS:
+                noun.pop()
+            return noun[-1], ""
     return (named[0], "") if named else None
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from qflow_dagster.knowledge import learned_wordings
 from qflow_dagster.knowledge.learned_wordings import Exist, Reading
-from qflow_dagster.knowledge.question_names import Names, is_plain, is_version
+from qflow_dagster.knowledge.question_names import Names, is_version
 from qflow_dagster.knowledge.question_patterns import (
     ASKS_FOR,
     CONTRACTED,
@@ -191,9 +191,7 @@ def _is_unlikely(
 def _learned(question: str, names: Names, readings: Sequence[Reading]) -> ParsedQuestion | None:
     """Return the kind of a question that is likely by its words, None if none is, or it lacks the names it needs."""
     (kind, probability), (rival, _) = readings[:2]
-    # A word that also names something may be meant as a word.
-    by_chance = bool(names.names) and all(map(is_plain, names.names))
-    least = SURE if by_chance else MIN_PROBABILITY if names.names else CERTAIN
+    least = SURE if names.by_chance else MIN_PROBABILITY if names.names else CERTAIN
     if probability < least or kind == "search":
         return None
     # "Did X change from 1.0 to 1.1?"
@@ -266,6 +264,7 @@ def subject_of(phrase: str) -> str:
 
     A phrase of more words than these is returned as it is, and is no name.
     """
-    plain = _TRAILING.sub("", _NOISE.sub("", phrase.strip()))
+    # Of "an error class" the first word says what is meant.
+    plain = _NOISE.sub("", _TRAILING.sub("", phrase.strip()))
     quoted = re.fullmatch(r"[`'\"]([^`'\"]+)[`'\"]", plain)
     return (quoted[1] if quoted else plain).strip().removesuffix("()")

@@ -52,3 +52,14 @@ def test_a_kind_of_thing_goes_in_its_folder(
     assert answer.words.startswith(f"in {place.rpartition('/')[0]}/, beside "), answer.words
     assert (place, 1) in [(item.path, item.line) for item in answer.evidence]
     assert not any("README" in (item.path or "") or "test" in (item.path or "") for item in answer.evidence)
+
+
+def test_what_the_question_compares_with_is_named_first(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit({f"renders/{name}.go": "package renders\n" for name in ("bson", "json", "toml", "xml")})
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        answer = answers.of(connection, snapshot, ParsedQuestion("placement", "render", "TOML"))
+    assert (answer.evidence[0].path, answer.evidence[0].line) == ("renders/toml.go", 1)

@@ -270,11 +270,13 @@ def test_questions_of_two_subjects(question: str, subject: str, other: str) -> N
 
 
 def test_a_main_clause_is_understood_alone_and_named() -> None:
-    understood = parse("Where is connect defined so that the server may start, and which port does it use?")
+    understood = parse(
+        "Where is connect_all defined so that the server may start, and which port does it use?"
+    )
     assert (understood.kind, understood.subject, understood.clause) == (
         "defined",
-        "connect",
-        "Where is connect defined",
+        "connect_all",
+        "Where is connect_all defined",
     )
 
 
@@ -320,6 +322,25 @@ def test_a_main_clause_is_understood_alone_and_named() -> None:
 def test_what_is_understood(question: str, kind: str, subject: str) -> None:
     understood = parse(question, "bakery")
     assert (understood.kind, understood.subject) == (kind, subject)
+
+
+@pytest.mark.parametrize(
+    ("question", "kind", "subject"),
+    [
+        ("where should another error class go", "placement", "error"),
+        (
+            "I want to add one more error class next to the others, which folder is right?",
+            "placement",
+            "error",
+        ),
+        ("There used to be a failf method on FlagSet. When did it go away?", "removed", "failf"),
+        ("Where can we bail out through our own abort function (src/lib.rs)?", "used", "abort"),
+    ],
+)
+def test_a_word_beside_the_kind_of_thing_is_what_is_meant(question: str, kind: str, subject: str) -> None:
+    known = {"FlagSet": ["class"], "abort": ["function"], "src/lib.rs": ["path"]}
+    found = parse(question, exist=lambda words: {word: known[word] for word in words if word in known})
+    assert (found.kind, found.subject) == (kind, subject)
 
 
 def test_what_fits_no_pattern_is_searched_for() -> None:

@@ -70,3 +70,22 @@ def test_values_are_those_of_the_scope_and_followed_where_they_were(
         assert "Heat.HIGH (Heat.java:3) was last changed on" in said("history", "HIGH")
         assert "was written by Bob" in said("owner", "Till.size")
         assert "no function, type or file" in said("introduced", "nothing_of_that_name")
+
+
+def test_what_declares_a_function_is_named_with_what_defines_it(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit(
+        {
+            "a.h": "int warm(int degrees);\n\nclass Oven {\n public:\n  int warm(int degrees);\n};\n",
+            "a.cpp": '#include "a.h"\n\nint warm(int degrees) { return degrees; }\n\n'
+            "int Oven::warm(int degrees) { return degrees; }\n\nint use() { return warm(1); }\n",
+        }
+    )
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        member = answers.answer(connection, snapshot, "where is Oven::warm defined?")
+        free = answers.answer(connection, snapshot, "where is a.cpp:warm defined?")
+    assert [(e.path, e.line) for e in member.evidence] == [("a.cpp", 5), ("a.h", 5)]
+    assert ("a.h", 1) in [(e.path, e.line) for e in free.evidence]
