@@ -17,6 +17,10 @@ from qflow_dagster.knowledge.lookups import SymbolLocation
 
 # A name may have many definitions; of the first, callers are distinguished.
 MAX_DEFINITIONS = 5
+# So far callers of callers are followed to tests.
+MAX_DEPTH = 3
+# What is called by the name of its type.
+_CONSTRUCTORS = frozenset(["__init__", "__new__", "constructor", "initialize", "__construct", "init"])
 
 
 class Callers(NamedTuple):
@@ -135,6 +139,48 @@ def calls_of_tests(connection: Connection, snapshot: Snapshot, path: str) -> lis
             if target.certain and any(definition.path == path for definition in target.definitions):
                 found[call.path] = call
     return list(found.values())
+
+
+def tests_through_callers(
+    connection: Connection, snapshot: Snapshot, calls: Sequence[Call]
+) -> tuple[list[Call], bool]:
+    """Return the calls in tests of those that make some calls, directly or through further callers, nearest first.
+
+    And whether these are all: calls that are not certain, and callers farther away, are not followed.
+    """
+    declarations = Declarations(connection, snapshot)
+    resolver = CallResolver(declarations)
+    found: list[Call] = []
+    complete, farther = True, False
+    frontier = {place for call in calls for place in _callable(declarations, call)}
+    reached = set(frontier)
+    for _ in range(MAX_DEPTH):
+        rows = declarations.calls({name for _, _, name in frontier}) if frontier else []
+        resolver.prepare(rows)
+        places = {(path, line) for path, line, _ in frontier}
+        frontier, farther = set(), False
+        for call in rows:
+            target = resolver.resolve(call)
+            if not any((d.path, d.line) in places for d in target.definitions):
+                continue
+            complete = complete and target.certain
+            if target.certain:
+                # A helper of tests is called by others.
+                found += [call] if call.test else []
+                farther = farther or not call.test
+                frontier |= _callable(declarations, call) - reached
+        reached |= frontier
+    return _once(found), complete and not (frontier and farther)
+
+
+def _callable(declarations: Declarations, call: Call) -> set[tuple[str, int, str]]:
+    """Return what must be called so that a call is made (path, line, name): its caller, or the type it constructs."""
+    *owners, name = re.split(r"\.|::|#", call.caller)
+    places = {(call.path, call.caller_line, name)} if name else set()
+    if owners and (name in _CONSTRUCTORS or name == owners[-1]):
+        types = declarations.definitions(owners[-1])
+        places |= {(d.path, d.line, d.short) for d in types if d.path == call.path}
+    return places
 
 
 def called(connection: Connection, snapshot: Snapshot, symbol: SymbolLocation) -> list[tuple[Call, Target]]:

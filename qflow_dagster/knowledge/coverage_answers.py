@@ -50,21 +50,24 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
                     what = f"{call.caller or 'top level'} calls {call.name}"
                     evidence += [context.at(call.path, at, what) for at in dict.fromkeys((line, call.line))]
     code_answers.say_homonyms(context)
-    _say_callers(context, [call for each in found for call in each.certain if not call.test])
+    through, further = _through_callers(context, [call for each in found for call in each.certain])
     lines = _naming_tests(context)
     if len(parts) > bool(said) and len(found) > 1:
-        return "; ".join(parts), evidence
+        return "; ".join([*parts, *filter(None, [through])]), evidence + further
     if len(parts) > bool(said):
         calling = {item.path for item in evidence}
         if more := [row for row in lines if row.path not in calling]:
             parts.append(f"other tests name it in {listed([f'{row.path}:{row.line}' for row in more])}")
             evidence += [context.at(r.path, r.line, r.text) for r in _first_of_all(more)]
-        return "; ".join(parts), evidence
+        return "; ".join([*parts, *filter(None, [through])]), evidence + further
     path = context.path()
-    if lines:
+    if lines or through:
         places = [f"{row.path}:{row.line}" for row in lines]
-        parts.append(f"no test calls {subject} by name; tests name it in {listed(places)}")
-        return "; ".join(parts), evidence + [context.at(r.path, r.line, r.text) for r in _first_of_all(lines)]
+        parts.append(
+            f"no test calls {subject} by name" + (f"; tests name it in {listed(places)}" if lines else "")
+        )
+        naming = [context.at(r.path, r.line, r.text) for r in _first_of_all(lines)]
+        return "; ".join([*parts, *filter(None, [through])]), evidence + naming + further
     rows = _importing_tests(context, path)
     if rows:
         parts.append(f"{path} is imported by the tests {listed([row.path for row in rows])}")
@@ -85,10 +88,27 @@ def _lines_of_tests(context: QuestionContext, calls: Sequence[Call]) -> list[int
     return [test.line if call.caller else call.line for call, test in zip(calls, named, strict=True)]
 
 
-def _say_callers(context: QuestionContext, calls: Sequence[Call]) -> None:
-    """Say that tests may reach a symbol through its callers, which are not followed."""
-    if names := list(dict.fromkeys(call.caller or call.path for call in calls)):
-        context.limit(f"tests of its callers ({listed(names[:3], len(names))}) may reach it, too")
+def _through_callers(context: QuestionContext, calls: Sequence[Call]) -> tuple[str, list[Evidence]]:
+    """Name the tests that reach a symbol through its callers; '' if none does."""
+    callers_of_it = list(dict.fromkeys(call.caller or call.path for call in calls if not call.test))
+    if not calls:
+        return "", []
+    tests, complete = callers.tests_through_callers(context.connection, context.snapshot, calls)
+    if not complete and callers_of_it:
+        reaching = listed(callers_of_it[:3], len(callers_of_it))
+        context.limit(f"more tests may reach it through its callers ({reaching})")
+    if not tests:
+        return "", []
+    lines = _lines_of_tests(context, tests)
+    places = list(zip(tests, lines, strict=True))[: 2 * MAX_ROWS]
+    if len(tests) > len(places):
+        context.limit(f"of {len(tests)} tests that reach it through its callers, {len(places)} are listed")
+    items = [f"{c.caller or 'top level'} ({c.path}:{line}, by {c.name})" for c, line in places]
+    return f"through its callers the tests {listed(items)} reach it", [
+        context.at(call.path, at, f"{call.caller or 'top level'} calls {call.name}")
+        for call, line in places
+        for at in dict.fromkeys((line, call.line))
+    ]
 
 
 def _importing_tests(context: QuestionContext, path: str) -> list[Any]:

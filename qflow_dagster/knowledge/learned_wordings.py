@@ -104,6 +104,12 @@ def readings(model: Model, words: Sequence[str]) -> list[Reading]:
     return sorted(likely, key=lambda reading: -reading.probability)
 
 
+def unfamiliar(words: Sequence[str]) -> list[str]:
+    """Return the words that hardly any labelled wording has: they tell what is asked about, and are not understood."""
+    rows = load().hidden.rows
+    return [word for word in words if word not in NAMES and word.isalpha() and f"1{word}" not in rows]
+
+
 def _outputs(layer: Layer, inputs: Sequence[tuple[str, float]]) -> list[float]:
     """Return the outputs of a layer for rows of its weights, each with the value of what goes in there."""
     sums = [0.0] * len(layer.biases)

@@ -194,6 +194,9 @@ def _learned(question: str, names: Names, readings: Sequence[Reading]) -> Parsed
     least = SURE if names.by_chance else MIN_PROBABILITY if names.names else CERTAIN
     if probability < least or kind == "search":
         return None
+    # Then the question describes something, with a word that happens to be a name.
+    if names.by_chance and len(learned_wordings.unfamiliar(names.words)) > 1:
+        return None
     # "Did X change from 1.0 to 1.1?"
     if kind in ("history", "active") and sum(map(is_version, names.names)) > 1:
         kind = "between"

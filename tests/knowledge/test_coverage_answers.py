@@ -175,3 +175,28 @@ def test_each_line_of_tests_that_names_it_is_evidence(
     found = [(evidence.path, evidence.line) for evidence in answer.evidence]
     assert {(path, 3), (path, 4), (other, 3), (other, 4)} <= set(found)
     assert len(found) == 20
+
+
+def test_tests_are_found_through_callers_and_helpers_of_tests(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit(
+        {
+            "shop/oven.py": "class Oven:\n    def __init__(self):\n        self.heat = _warm(1)\n\n\n"
+            "def _warm(degrees):\n    return _checked(degrees)\n\n\ndef _checked(degrees):\n    return degrees\n\n\n"
+            "def _lonely():\n    return 1\n",
+            "tests/test_oven.py": "from shop.oven import Oven\n\n\ndef made():\n    return Oven()\n\n\n"
+            "def test_heat():\n    assert made().heat\n",
+        }
+    )
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        checked = answers.of(connection, snapshot, ParsedQuestion("tests", "_checked"))
+        lonely = answers.of(connection, snapshot, ParsedQuestion("tests", "_lonely"))
+    assert {("tests/test_oven.py", 4), ("tests/test_oven.py", 8)} <= {
+        (e.path, e.line) for e in checked.evidence
+    }
+    assert "made (tests/test_oven.py:4, by Oven)" in checked.words
+    assert not checked.limits
+    assert "through its callers" not in lonely.words
