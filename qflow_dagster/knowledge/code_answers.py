@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.knowledge import callers, git_facts, lookups
 from qflow_dagster.knowledge.evidence import (
+    C_FAMILY,
     MAX_ROWS,
     Evidence,
     QuestionContext,
@@ -25,11 +26,6 @@ from qflow_dagster.knowledge.mentions import at, mentions, say_what_is_unread, w
 VALUE = "field"
 # How calls are called whose receiver has no declared type.
 POSSIBLY = "may also be called, on what has no declared type or that of an interface or base,"
-
-# How files end in which functions are declared apart from where they are defined.
-PROTOTYPED = (".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx", ".ipp", ".inl", ".m", ".mm")
-
-_SCOPE = re.compile(r"::|\.")
 
 # Of so many lines the text is given, too.
 MAX_QUOTED = 3
@@ -116,7 +112,7 @@ def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:
 def prototypes(context: QuestionContext, symbols: Sequence[SymbolLocation]) -> list[git_facts.Line]:
     """Return the lines that declare functions of C and C++ which are defined elsewhere."""
     functions = [symbol for symbol in symbols if symbol.kind in ("function", "method")]
-    if not any(symbol.path.endswith(PROTOTYPED) for symbol in functions):
+    if not any(symbol.path.endswith(C_FAMILY) for symbol in functions):
         return []
     name = context.short_name
     rows = [
@@ -126,10 +122,8 @@ def prototypes(context: QuestionContext, symbols: Sequence[SymbolLocation]) -> l
         and not any(s.path == row.path and s.line <= row.line <= s.end_line for s in functions)
     ]
     around = lookups.enclosing(context.connection, context.snapshot, [(row.path, row.line) for row in rows])
-    owners = {tuple(_SCOPE.split(symbol.name)[-2:-1]) for symbol in functions}
-    return [
-        row for row in rows if tuple(filter(None, _SCOPE.split(around[row.path, row.line])[-1:])) in owners
-    ]
+    owners = {tuple(parts_of(symbol.name)[-2:-1]) for symbol in functions}
+    return [row for row in rows if tuple(filter(None, parts_of(around[row.path, row.line])[-1:])) in owners]
 
 
 def declared_values(context: QuestionContext) -> list[SymbolLocation]:

@@ -21,6 +21,9 @@ MAX_ROWS = 10
 # The kind of an answer that says that the answer is not known.
 NOT_KNOWN = "not known"
 
+# How files of C and its family end: there the type may stand on the line before the name, and declarations apart.
+C_FAMILY = (".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx", ".ipp", ".inl", ".m", ".mm")
+
 
 class UnansweredError(QflowError):
     """No ingested fact answers it; another attempt may succeed after more was ingested."""
@@ -156,13 +159,17 @@ class QuestionContext(NamedTuple):
         return None if self.file() else self.definition()
 
     def declared(self, symbols: Sequence[SymbolLocation]) -> list[SymbolLocation]:
-        """Return symbols with the line that has their name, if annotations come before it."""
-        annotated = {symbol.path for symbol in symbols if symbol.signature.startswith(("@", "[", "#["))}
+        """Return symbols with the line that has their name, if annotations or, in C, a type come before it."""
+        annotated = {
+            symbol.path
+            for symbol in symbols
+            if symbol.signature.startswith(("@", "[", "#[")) or symbol.path.endswith(C_FAMILY)
+        }
         texts = self.texts(sorted(annotated))
         lines = {path: content.splitlines() for path, content in texts.items()}
         found = []
         for symbol in symbols:
-            short = symbol.name.rpartition(".")[2].strip("`")
+            short = parts_of(symbol.name)[-1].strip("`")
             name = re.compile(rf"(?<!\w){re.escape(short)}(?!\w)")
             own = lines.get(symbol.path, ())[symbol.line - 1 : symbol.end_line]
             offset = next((number for number, line in enumerate(own) if name.search(line)), 0)
