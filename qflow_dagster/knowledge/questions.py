@@ -80,6 +80,8 @@ _CONDITION = re.compile(
     r"(?: [\w./-]+){0,3}",
     re.IGNORECASE,
 )
+# A remark in parentheses: "(test code, too)", "(not the one of Session)".
+_REMARK = re.compile(r" \((?=[^()]* )[^()]{1,200}\)")
 _WITHOUT_NAME = frozenset(
     {"overview", "licence", "running", "testing", "dead", "requirements", "configuration", "active", "next"}
 )
@@ -143,9 +145,19 @@ def read(question: str, repository: str = "", exist: Exist | None = None) -> Rea
     name = rf"{re.escape(repository)}(?:'s)?" if repository else r"(?!)"
     place = rf" (?:with)?in (?:the |this |our )?(?:(?:{name} )?{_CODEBASE}|{name})(?= |$)"
     plain = _EITHER.sub(r"\1", re.sub(place, "", normalized, flags=re.IGNORECASE))
+    if remark := _REMARK.search(plain):
+        # What it names is not what is asked about.
+        main = _read(written, _REMARK.sub("", plain), repository, exist)
+        if main.understood.kind != "search":
+            condition = main.understood.condition or remark[0].strip()
+            return main._replace(understood=main.understood._replace(condition=condition))
+    return _read(written, plain, repository, exist)
+
+
+def _read(written: str, plain: str, repository: str, exist: Exist | None) -> Read:
+    """Read a question as it was written, without what adds nothing."""
     names, readings = learned_wordings.read(plain, exist, repository)
-    understood = _parsed(written, plain, names, readings, exist)
-    return Read(understood, names, readings)
+    return Read(_parsed(written, plain, names, readings, exist), names, readings)
 
 
 def _parsed(

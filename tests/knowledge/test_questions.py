@@ -343,6 +343,12 @@ def test_a_word_beside_the_kind_of_thing_is_what_is_meant(question: str, kind: s
     assert (found.kind, found.subject) == (kind, subject)
 
 
+def test_a_remark_in_parentheses_is_no_subject_and_said_not_to_count() -> None:
+    understood = parse("who calls connect_all (not the method of Session with that name)?")
+    assert (understood.kind, understood.subject) == ("used", "connect_all")
+    assert understood.condition == "(not the method of Session with that name)"
+
+
 def test_what_fits_no_pattern_is_searched_for() -> None:
     assert parse("how does the server sign its session cookie").kind == "search"
 
