@@ -22,6 +22,8 @@ FAMILIES = (
 )
 _IMPLEMENTED = re.compile(r"(?:unsafe )?impl\b(?:<[^>]*>)?\s++([\w:]++).*\bfor\b")
 _IN_PARENTHESES = re.compile(r"\s*+(?:\[[^\[\]]*+\]\s*+)?\(([^()]*+(?:\([^()]*+\)[^()]*+)*+)\)\s*+:?\s*+$")
+# A class of Ruby as a value: `Cold = Class.new(StandardError)`.
+_MADE_OF = re.compile(r"\s*+=\s*+Class\.new[\s(]\s*+([A-Z][\w:]*+)")
 # Parameters of a constructor, not bases: `val size: Int`, `int size`.
 _PARAMETERS_OF = re.compile(r"\w\s+\w|:")
 # Parentheses in parentheses, and parameters of types in others.
@@ -97,11 +99,13 @@ def bases_of(kind: str, name: str, signature: str) -> list[str]:
 
 def qualified_bases_of(kind: str, name: str, signature: str) -> list[str]:
     """Return the types that a declaration names as bases or interfaces, as it names them, with dots between names."""
+    if kind == "type":
+        return []
     short = name.rpartition(".")[2]
     _, _, after = signature.partition(short)
     if kind == "impl":
         match = _IMPLEMENTED.match(signature)
-    else:
+    elif (match := _MADE_OF.match(after)) is None:
         match = _IN_PARENTHESES.match(after)
         if match is None or _PARAMETERS_OF.search(match[1]):
             for _ in range(MAX_NESTED):

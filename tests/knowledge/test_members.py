@@ -95,6 +95,11 @@ TYPES: dict[str, tuple[dict[str, str], list[str], list[str]]] = {
         ["has 3 members: a (a/a.go:3), Fill (a/a.go:5), Sip (a/b.go:3)"],
         [],
     ),
+    "Go, no struct": (
+        {"a.go": "package a\n\ntype A func(int)\n\nfunc (a A) Fill() {}\n\ntype B = A\n\nfunc no(a A) {}\n"},
+        ["A (a.go:3) has 1 member: Fill (line 5)"],
+        [],
+    ),
 }
 
 
