@@ -86,7 +86,7 @@ class Inheritance:
                 sure, maybe = not found, False
             elif len(others) < len(found):
                 bases = [base for base in bases if any((d.path, d.line) in wanted for d in base.definitions)]
-                sure = any(len(same(list(map(_location, base.definitions)))) == 1 for base in bases)
+                sure = any(len(same(list(map(location, base.definitions)))) == 1 for base in bases)
                 maybe = True
             else:
                 languages = {part.path.rpartition(".")[2] for part in parts}
@@ -97,7 +97,7 @@ class Inheritance:
                     and not self._is_of_others(candidate, bases)
                 )
             if sure or maybe:
-                (certain if sure else possible).append(_location(candidate))
+                (certain if sure else possible).append(location(candidate))
             lines = mixing if sure or maybe else elsewhere
             lines += [(candidate.path, base.line) for base in bases if base.line]
         return Derived(certain, possible, mixing, elsewhere)
@@ -107,7 +107,7 @@ class Inheritance:
         candidates = self.declarations.naming([alias])
         self.declarations.load_files({candidate.path for candidate in candidates})
         return [
-            _location(candidate)
+            location(candidate)
             for candidate in candidates
             for base in self.bases(candidate)
             if short_name(base.name) == alias
@@ -132,7 +132,7 @@ class Inheritance:
         owners = set.intersection(*having)
         self.declarations.load_names({name for _, name in owners})
         return [
-            _location(declared)
+            location(declared)
             for folder, name in sorted(owners)
             for declared in self.declarations.definitions(name)
             if declared.kind in TYPES
@@ -171,7 +171,8 @@ class Inheritance:
         return any(imported is not None and not imported.own for imported in imports)
 
 
-def _location(found: Definition) -> SymbolLocation:
+def location(found: Definition) -> SymbolLocation:
+    """Return where a definition is."""
     return SymbolLocation(
         found.path, found.line, found.kind, found.name, found.signature, found.end_line, found.oid
     )

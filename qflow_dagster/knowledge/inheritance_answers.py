@@ -173,16 +173,7 @@ def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 def _embedded(context: QuestionContext, symbol: SymbolLocation, where: str) -> tuple[str, list[Evidence]]:
     """Name what a type of Go embeds; which interfaces it implements, nothing declares."""
-    lines = context.texts([symbol.path]).get(symbol.path, "").splitlines()[: symbol.end_line - 1]
-    rows = [
-        (number, match[1])
-        for number, line in enumerate(lines[symbol.line :], symbol.line + 1)
-        if (
-            match := re.match(
-                r"\*?((?:\w+\.)?[A-Za-z_]\w*)(?:\[\w+\])?(?:\s*`[^`]*`)?\s*(?://|$)", line.strip()
-            )
-        )
-    ]
+    rows = embedded(context, symbol)
     context.limit("which interfaces it implements is not declared in Go, and was not looked at")
     said = (
         f"embeds {listed([f'{name} (line {number})' for number, name in rows])}" if rows else "embeds nothing"
@@ -190,4 +181,18 @@ def _embedded(context: QuestionContext, symbol: SymbolLocation, where: str) -> t
     evidence = [context.at(symbol.path, symbol.line, symbol.signature)]
     return f"{where} {said}", evidence + [
         context.at(symbol.path, number, name) for number, name in rows[:MAX_ROWS]
+    ]
+
+
+def embedded(context: QuestionContext, symbol: SymbolLocation) -> list[tuple[int, str]]:
+    """Return what a type of Go embeds, each with its line."""
+    lines = context.texts([symbol.path]).get(symbol.path, "").splitlines()[: symbol.end_line - 1]
+    return [
+        (number, match[1])
+        for number, line in enumerate(lines[symbol.line :], symbol.line + 1)
+        if (
+            match := re.match(
+                r"\*?((?:\w+\.)?[A-Za-z_]\w*)(?:\[\w+\])?(?:\s*`[^`]*`)?\s*(?://|$)", line.strip()
+            )
+        )
     ]
