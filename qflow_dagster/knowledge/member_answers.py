@@ -1,14 +1,14 @@
 """Answers on the members of a type or file: of its declaration and other parts, what extends it, what it inherits.
 
-Does not belong here: how fields are declared (`fields`), which parts a type has (`callers.same`, `type_parts`), what it
-inherits from (`inheritance`).
+Does not belong here: how fields are declared (`fields`), what a file exports (`export_answers`), which parts a type has
+(`callers.same`, `type_parts`), what it inherits from (`inheritance`).
 """
 
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qflow_dagster.knowledge import callers, inheritance_answers, lookups, type_parts
+from qflow_dagster.knowledge import callers, export_answers, inheritance_answers, lookups, type_parts
 from qflow_dagster.knowledge.declarations import bases_of
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, count, listed
 from qflow_dagster.knowledge.fields import fields_of
@@ -36,8 +36,7 @@ def members(context: QuestionContext) -> tuple[str, list[Evidence]]:
         UnansweredError: There are none.
     """
     if path := context.file():
-        found = lookups.within(context.connection, context.snapshot, path, nested=True)
-        return _said(context, path, context.declared(found), {})
+        return _of_file(context, path)
     parts = list(context.meant or [context.definition()])
     symbol = parts[0]
     parts += type_parts.with_parameters(context, parts)
@@ -78,6 +77,21 @@ def members(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if inherited.foreign:
         sentence += f"; what it inherits from {listed(inherited.foreign)} is not of the repository"
     return sentence, [*evidence, context.at_definition()]
+
+
+def _of_file(context: QuestionContext, path: str) -> tuple[str, list[Evidence]]:
+    """Name what a file exports, where its language says so, and the symbols that it declares."""
+    if others := [other for other in lookups.files(*context[:2], context.subject) if other != path]:
+        context.limit(f"this is of {path}; other files have that name, too: {listed(others)}")
+    found = context.declared(lookups.within(context.connection, context.snapshot, path, nested=True))
+    exported, evidence = export_answers.exported(context, path)
+    if not evidence:
+        said, evidence = _said(context, path, found, {})
+        return f"{said}; it exports nothing" if exported else said, evidence
+    if found:
+        said, declared = _said(context, path, found, {})
+        return f"{exported}. {said}", [*evidence, *declared]
+    return exported, evidence
 
 
 def _inherited(context: QuestionContext, parts: Sequence[SymbolLocation], own: set[str]) -> _Inherited:
