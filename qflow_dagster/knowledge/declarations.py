@@ -120,6 +120,45 @@ def qualified_bases_of(kind: str, name: str, signature: str) -> list[str]:
     return list(dict.fromkeys(re.sub(r"[.:]+", ".", base).strip(".") for base in names if base not in words))
 
 
+def arity(symbol: "SymbolLocation | Definition") -> int:
+    """Return how many parameters a type of C# has, which it is another type by than one of its name; 0 for others."""
+    if symbol.kind not in TYPES or not symbol.path.endswith(".cs"):
+        return 0
+    return _parameters_at(symbol.signature.partition(short_name(symbol.name))[2])[0]
+
+
+def titled(symbol: "SymbolLocation | Definition") -> str:
+    """Return the name of a symbol, with the parameters that tell a type of C# from others of its name."""
+    if not arity(symbol):
+        return symbol.name
+    parameters = _parameters_at(symbol.signature.partition(short_name(symbol.name))[2])[1]
+    return symbol.name + re.sub(r"\b(?:in|out) ", "", parameters)
+
+
+def base_arities(signature: str, name: str, base: str) -> set[int]:
+    """Return with how many parameters the declaration of a type names a base."""
+    after = signature.partition(short_name(name))[2]
+    after = re.sub(r"\([^()]*\)", "", after[len(_parameters_at(after)[1]) :])
+    return {
+        _parameters_at(after[match.end() :])[0]
+        for match in re.finditer(rf"\b{re.escape(base)}\b", after)
+        if after.count("<", 0, match.start()) == after.count(">", 0, match.start())
+    }
+
+
+def _parameters_at(written: str) -> tuple[int, str]:
+    """Return the number of parameters in angle brackets at the beginning of a text, and that part of it."""
+    depth, commas = 0, 0
+    if not written.startswith("<"):
+        return 0, ""
+    for position, character in enumerate(written):
+        depth += (character in "<([") - (character in ">)]")
+        commas += character == "," and depth == 1
+        if not depth:
+            return commas + 1, written[: position + 1]
+    return commas + 1, written
+
+
 def family(language: str) -> tuple[str, ...]:
     """Return the languages whose code can call each other, of which `language` is one."""
     return next((languages for languages in FAMILIES if language in languages), (language,))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from qflow_dagster.knowledge import callers, export_answers, inheritance_answers, lookups, type_parts
-from qflow_dagster.knowledge.declarations import bases_of
+from qflow_dagster.knowledge.declarations import bases_of, titled
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, count, listed
 from qflow_dagster.knowledge.fields import fields_of
 from qflow_dagster.knowledge.inheritance import Base, Inheritance, location
@@ -59,7 +59,7 @@ def members(context: QuestionContext) -> tuple[str, list[Evidence]]:
         for member, declared in zip(found, context.declared(found), strict=True)
     }
     sentence, evidence = _said(
-        context, f"{symbol.name} ({symbol.path}:{symbol.line})", list(shown), shown, empty=True
+        context, f"{titled(symbol)} ({symbol.path}:{symbol.line})", list(shown), shown, empty=True
     )
     if extending:
         items = [f"{lookups.short_name(each.name)} ({each.path}:{each.line})" for each in extending]
@@ -68,7 +68,7 @@ def members(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if inherited.members:
         rows = context.declared([member for member, _ in inherited.members])
         items = [
-            f"{lookups.short_name(row.name)} ({row.path}:{row.line}, of {lookups.short_name(base.name)})"
+            f"{lookups.short_name(row.name)} ({row.path}:{row.line}, of {lookups.short_name(titled(base))})"
             for row, (_, base) in zip(rows, inherited.members, strict=True)
         ]
         more = f" and {len(rows) - MAX_INHERITED:,} more" if len(rows) > MAX_INHERITED else ""
@@ -102,7 +102,7 @@ def _inherited(context: QuestionContext, parts: Sequence[SymbolLocation], own: s
     while level:
         following = []
         for base in [base for part in level for base in _bases(context, inheritance, part)]:
-            groups = callers.same([location(declared) for declared in base.definitions])
+            groups = callers.apart([location(declared) for declared in base.definitions])
             if not groups and base.name not in found.foreign:
                 found.foreign.append(base.name)
             if len(groups) > 1:
