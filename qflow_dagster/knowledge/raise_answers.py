@@ -15,7 +15,7 @@ from qflow_dagster.knowledge.code_trees import text_of
 from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, UnansweredError, listed
 from qflow_dagster.knowledge.git_facts import Line
 from qflow_dagster.knowledge.mentions import MAX_FILES, at, occurrences, say_other_names
-from qflow_dagster.knowledge.raising import RAISED, RETURNED, how_used, is_matched
+from qflow_dagster.knowledge.raising import KEPT, RAISED, RETURNED, how_used, is_matched
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -31,7 +31,10 @@ _ERRORS = {
     ".rs": re.compile(
         r"\b(?:panic|bail|ensure|unreachable|todo|unimplemented|assert\w*)!|\.(?:unwrap|expect|ok_or|ok_or_else|map_err)\("
     ),
-    ".go": re.compile(r"\bpanic\(|\b(?:errors\.New|fmt\.Errorf)\(|\breturn\b.*(?:[eE]rr|Error\b|EOF\b)"),
+    ".go": re.compile(
+        r"\bpanic\(|\b(?:errors\.New|fmt\.Errorf)\(|\breturn\b.*(?:[eE]rr|Error\b|EOF\b)"
+        r"|(?<![=!<>])=\s?&?(?:\w+\.)?(?:Err[A-Z]\w*|\w+Error\{)"
+    ),
     ".kt": re.compile(r"(?<![\w.])(?:error|require\w*|check\w*|TODO)\s?[({]"),
     ".java": re.compile(
         r"\b(?:Objects\.requireNonNull|Preconditions\.check|checkNotNull|checkArgument|checkState)\w*\("
@@ -97,6 +100,9 @@ def raised(context: QuestionContext) -> tuple[str, list[Evidence]]:
     ]
     if others:
         context.limit(f"whether what {listed(at(others))} makes is raised there, too, is not looked at")
+    kept = [place.row for place in found if place.how == KEPT and not place.row.path.endswith("_test.go")]
+    if kept:
+        context.limit(f"whether an error that is kept in {listed(at(kept))} is raised later is not known")
     if not parts:
         if not found:
             raise UnansweredError(f"no code has the word {name}")
