@@ -29,7 +29,7 @@ _PARAMETERS_OF = re.compile(r"\w\s+\w|:")
 # Parentheses in parentheses, and parameters of types in others.
 MAX_NESTED = 5
 _INSIDE = re.compile(r"\([^()]*\)|<[^<>]*>")
-_BASE_LIST = re.compile(r"\b(?:extends|implements|with)\b(.*)$|(?<!:):(?!:)(.*)$|<\s+([\w:]+)\s*$")
+_BASE_LIST = re.compile(r"\b(?:extends|implements|with)\b(.*)$|(?<!:):(?!:)(.*)$|<\s+([\w:]+)\s*(?:;.*)?$")
 # What constrains or implements bases, and is none.
 _AFTER_BASES = re.compile(r"\bwhere\b.*$|\bby\s+\w+")
 _SCRIPTS = FAMILIES[-1]

@@ -20,6 +20,7 @@ from qflow_dagster.knowledge.questions import ParsedQuestion
 MAX_ROWS = 10
 # The kind of an answer that says that the answer is not known.
 NOT_KNOWN = "not known"
+C_ENDINGS = (".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx")
 
 
 class UnansweredError(QflowError):
@@ -156,8 +157,13 @@ class QuestionContext(NamedTuple):
         return None if self.file() else self.definition()
 
     def declared(self, symbols: Sequence[SymbolLocation]) -> list[SymbolLocation]:
-        """Return symbols with the line that has their name, if annotations come before it."""
-        annotated = {symbol.path for symbol in symbols if symbol.signature.startswith(("@", "[", "#["))}
+        """Return symbols with the line that has their name: before it are annotations, or in C what is returned."""
+        annotated = {
+            symbol.path
+            for symbol in symbols
+            if symbol.signature.startswith(("@", "[", "#["))
+            or (symbol.path.endswith(C_ENDINGS) and symbol.kind in ("function", "method"))
+        }
         texts = self.texts(sorted(annotated))
         lines = {path: content.splitlines() for path, content in texts.items()}
         found = []

@@ -113,3 +113,16 @@ TEST(Suite, name)
         ("A", ["ERROR_DEF"], [2]),
         ("B", ["ERROR_DEF", "ERROR_SIMPLE"], [5, 6]),
     ]
+
+
+def test_neither_macros_nor_namespaces_are_types_and_names_of_variables() -> None:
+    source = """LIB_INLINE detail::Kind App::kind() { return detail::get(1); }
+LIB_INLINE void name(int a) { return name.size(); }
+static Kind detail::other() { return detail::get(2); }
+Kind other;
+int f() { return other.size(); }
+"""
+    symbols = extract(source.encode(), "C++").symbols
+    assert [receiver for symbol in symbols for receiver in symbol.call_receivers] == [
+        *("detail", "name", "detail", "other: Kind"),
+    ]

@@ -45,6 +45,7 @@ SIGNATURES = [
     ("class", "class A(B, c.D, metaclass=M)", ["B", "c.D"]),
     ("class", "class A[T](f(x, y), Generic[T]):", ["f", "Generic"]),
     ("class", "class A < B::C", ["B.C"]),
+    ("class", "class A < B::C; end", ["B.C"]),
     ("class", "A = Class.new(B::C)", ["B.C"]),
     ("type", "typedef void A(int)", []),
     ("class", "class LIB_API A : public B<C>", ["B"]),

@@ -56,7 +56,7 @@ _WITH = _Declaration(
 _TYPE_FIRST = _Declaration(
     re.compile(
         rb"(?P<type>[A-Z](?<!\w[A-Z])\w*+)(?:<[^<>;(){}]*+>)?+[\s?*&\[\]]++(?P<name>\$?[A-Za-z_]\w*+)"
-        rb"(?=\s*+[=;,):{])"
+        rb"(?=\s*+(?:[=;,){]|:(?!:)))"
     )
 )
 # `Type name(arguments)`, of C++.

@@ -161,7 +161,9 @@ def read(grammar: Grammar, tree: Tree, source: bytes, lacking: Sequence[Span] = 
     # A comment before a call may end with what separates a receiver.
     code = blanked(source, result.comments)
     structure.measure(grammar.name, result.definitions, captures, code, not_calls, values, unseen.calls)
-    result.types = DeclaredTypes(grammar.name, source, result.definitions)
+    # A macro before a name is no type.
+    plain = recovery.without_macros(grammar.name, source)
+    result.types = DeclaredTypes(grammar.name, plain, result.definitions)
     recursion.mark(grammar.name, result.definitions, root, source, result.comments, result.types)
     result.imports = imports.read(grammar.name, captures, source)
     result.namespaces = names.namespaces(grammar.name, captures.get("namespace", []), source)
