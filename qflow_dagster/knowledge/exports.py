@@ -78,8 +78,9 @@ def _statement(node: "Node") -> "Iterator[Export]":
     elif source:
         yield Export(ALL, ALL, line, source)
     elif "default" in parts:
-        names = list(_declared(declared)) if declared is not None else [value] if _is_name(value) else []
-        yield Export(DEFAULT, text_of(names[0]) if names else "", line)
+        names = list(_declared(declared)) if declared is not None else []
+        named = names[0] if names else value if _is_name(value) else None
+        yield Export(DEFAULT, text_of(named) if named is not None else "", line)
     elif declared is not None:
         yield from (Export(text_of(name), text_of(name), line_of(name)) for name in _declared(declared))
     elif "=" in parts and _is_name(node.named_children[-1]):
