@@ -39,7 +39,7 @@ def members(context: QuestionContext) -> tuple[str, list[Evidence]]:
         return _of_file(context, path)
     parts = list(context.meant or [context.definition()])
     symbol = parts[0]
-    parts += type_parts.with_parameters(context, parts)
+    parts += [*type_parts.with_parameters(context, parts), *type_parts.renamed(context, symbol)]
     of_parts = {
         member: part
         for part in reversed(parts)

@@ -95,6 +95,18 @@ TYPES: dict[str, tuple[dict[str, str], list[str], list[str]]] = {
         ["has 3 members: a (a/a.go:3), Fill (a/a.go:5), Sip (a/b.go:3)"],
         [],
     ),
+    "C, by a typedef": (
+        {
+            "a.h": "typedef struct a_ {\n  int x;\n  struct a_ *next;\n} A, *AP;\ntypedef struct {\n  int no;\n} B;\n"
+        },
+        ["A (a.h:4) has 2 members: x (line 2), next (line 3)"],
+        [],
+    ),
+    "C, by a typedef of what is declared": (
+        {"a.h": "typedef struct a A;\n", "a.c": "struct b { int no; };\nstruct a {\n  int x;\n};\n"},
+        ["A (a.h:1) has 1 member: x (line 3)"],
+        [],
+    ),
     "Go, no struct": (
         {"a.go": "package a\n\ntype A func(int)\n\nfunc (a A) Fill() {}\n\ntype B = A\n\nfunc no(a A) {}\n"},
         ["A (a.go:3) has 1 member: Fill (line 5)"],
