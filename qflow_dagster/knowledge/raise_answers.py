@@ -47,6 +47,8 @@ _ERRORS |= dict.fromkeys((".cc", ".cxx", ".hpp", ".hh"), _ERRORS[".cpp"])
 _ERR = re.compile(r"\bErr\b(?=\s?\()")
 # Languages without exceptions, and without a usual way to say that something failed.
 _WITHOUT = (".c", ".h", ".sh", ".bash")
+# In Go, a space before a brace is that of a block: `if err == Cold {`.
+_BLOCK_OF_GO = r"(?<![\w$]){0} \{{"
 _MADE = r"(?<!throws )(?:\bnew\s+(?:\w+[.:\\]+)*{0}\b|(?<![\w$]){0}\s?(?:\(|\{{|::|\.new\b)|\w::{0}\b)"
 # Functions that make errors, of which calls are looked for; what many things have as their name is not.
 MAX_MAKERS = 5
@@ -74,7 +76,7 @@ def raised(context: QuestionContext) -> tuple[str, list[Evidence]]:
         UnansweredError: None is found.
     """
     name = context.short_name
-    made = re.compile(_MADE.format(re.escape(name)))
+    made, block = (re.compile(pattern.format(re.escape(name))) for pattern in (_MADE, _BLOCK_OF_GO))
     found = _places(context, name, made)
     say_other_names(context, [place.row for place in found])
     rows = [place for place in found if place.how == RAISED]
@@ -96,7 +98,10 @@ def raised(context: QuestionContext) -> tuple[str, list[Evidence]]:
     others = [
         place.row
         for place in found
-        if place.how != RAISED and place.symbol not in told and made.search(place.row.text[:1_000])
+        if place.how != RAISED
+        and place.symbol not in told
+        and made.search(place.row.text[:1_000])
+        and not (place.row.path.endswith(".go") and block.search(place.row.text[:1_000]))
     ]
     if others:
         context.limit(f"whether what {listed(at(others))} makes is raised there, too, is not looked at")

@@ -156,6 +156,7 @@ ASSIGNED = {
     "func f() {\n\ts.err = Cold\n}": None,
     "func f() error {\n\terr := g(Cold)\n\treturn err\n}": False,
     "func f() error {\n\tx := errors.Is(g(), Cold)\n\treturn x\n}": False,
+    "func f() error {\n\tif err == Cold {\n\t\treturn nil\n\t}\n\treturn err\n}": False,
 }
 
 
@@ -173,6 +174,7 @@ def test_errors_that_go_assigns_are_raised_if_the_variable_is_returned(
         ASSIGNED[function] is True,
         ASSIGNED[function] is None,
     ), answer.words
+    assert "makes is raised there" not in answer.words
 
 
 def test_a_function_of_go_raises_what_it_assigns(
