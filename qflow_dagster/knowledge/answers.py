@@ -38,7 +38,7 @@ from qflow_dagster.knowledge import (
     search,
     use_answers,
 )
-from qflow_dagster.knowledge.declarations import TYPES, Call
+from qflow_dagster.knowledge.declarations import TYPES, Call, arity, titled
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     NOT_KNOWN,
@@ -172,15 +172,20 @@ def _limited(answer: Answer, context: QuestionContext) -> Answer:
 
 
 def _defined(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    symbols = context.declared(lookups.symbols(context.connection, context.snapshot, context.subject))
+    found = list(context.meant) or lookups.symbols(context.connection, context.snapshot, context.subject)
+    symbols = context.declared(found)
     if not symbols:
         paths = lookups.files(context.connection, context.snapshot, context.subject)
         if not paths:
             return code_answers.declared(context)
         return f"the file {listed(paths)}", [context.at(path, 1, path) for path in paths[:MAX_ROWS]]
     first = symbols[0]
-    sentence = f"the {first.kind} {first.name} is defined in {first.path}, line {first.line}"
-    others = [f"{symbol.path}:{symbol.line}" for symbol in symbols[1:]]
+    sentence = f"the {first.kind} {titled(first)} is defined in {first.path}, line {first.line}"
+    others = [
+        where if arity(symbol) == arity(first) else f"{titled(symbol)} ({where})"
+        for symbol in symbols[1:]
+        for where in [f"{symbol.path}:{symbol.line}"]
+    ]
     if len(symbols) == lookups.MAX_ROWS:
         context.limit("there may be further definitions of that name")
     if others:

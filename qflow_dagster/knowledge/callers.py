@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.knowledge import lookups
 from qflow_dagster.knowledge.call_targets import CallResolver, Target
-from qflow_dagster.knowledge.declarations import Call, Declarations, Definition, family
+from qflow_dagster.knowledge.declarations import TYPES, Call, Declarations, Definition, arity, family
 from qflow_dagster.knowledge.lookups import SymbolLocation
 
 # A name may have many definitions; of the first, callers are distinguished.
@@ -101,6 +101,29 @@ def same(symbols: Sequence[SymbolLocation]) -> list[list[SymbolLocation]]:
             key = next((other for other in groups if other[1] == name), key)
         groups.setdefault(key, []).append(symbol)
     return list(groups.values())
+
+
+def apart(symbols: Sequence[SymbolLocation]) -> list[list[SymbolLocation]]:
+    """Return symbols in such groups, types of C# with another number of parameters in others.
+
+    Calls do not say how many parameters they give.
+    """
+    groups: list[list[SymbolLocation]] = []
+    for parts in same(symbols):
+        types = [part for part in parts if part.kind in TYPES]
+        numbers = dict.fromkeys(map(arity, types))
+        if len(numbers) < 2:
+            groups.append(parts)
+            continue
+        for number in numbers:
+            declared = [part for part in types if arity(part) == number]
+            within = [part for part in parts if part not in types and any(_is_in(part, d) for d in declared)]
+            groups.append(declared + within)
+    return groups
+
+
+def _is_in(symbol: SymbolLocation, declared: SymbolLocation) -> bool:
+    return symbol.path == declared.path and declared.line <= symbol.line <= declared.end_line
 
 
 def _in_parts(symbol: SymbolLocation) -> bool:

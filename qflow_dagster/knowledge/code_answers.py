@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.knowledge import callers, git_facts, lookups
+from qflow_dagster.knowledge.declarations import titled
 from qflow_dagster.knowledge.evidence import (
     C_FAMILY,
     MAX_ROWS,
@@ -180,7 +181,12 @@ def say_cut(context: QuestionContext, rows: Sequence[git_facts.Line]) -> None:
 
 def say_homonyms(context: QuestionContext) -> None:
     """Say that a name has more definitions than those whose calls are distinguished."""
-    groups = callers.same(lookups.symbols(context.connection, context.snapshot, context.subject))
+    symbols = lookups.symbols(context.connection, context.snapshot, context.subject)
+    groups = callers.same(symbols)
+    for parts in groups:
+        if len(alike := callers.apart(parts)) > 1:
+            types = [f"{titled(first)} ({first.path}:{first.line})" for first, *_ in alike]
+            context.limit(f"uses of these are not told apart: {listed(types)}")
     if len(groups) > callers.MAX_DEFINITIONS:
         others = [f"{symbol.path}:{symbol.line}" for symbol, *_ in groups[callers.MAX_DEFINITIONS :]]
         context.limit(f"of the definitions of that name, these were not looked at: {listed(others)}")

@@ -22,12 +22,14 @@ FAMILIES = (
 )
 _IMPLEMENTED = re.compile(r"(?:unsafe )?impl\b(?:<[^>]*>)?\s++([\w:]++).*\bfor\b")
 _IN_PARENTHESES = re.compile(r"\s*+(?:\[[^\[\]]*+\]\s*+)?\(([^()]*+(?:\([^()]*+\)[^()]*+)*+)\)\s*+:?\s*+$")
+# A class of Ruby as a value: `Cold = Class.new(StandardError)`.
+_MADE_OF = re.compile(r"\s*+=\s*+Class\.new[\s(]\s*+([A-Z][\w:]*+)")
 # Parameters of a constructor, not bases: `val size: Int`, `int size`.
 _PARAMETERS_OF = re.compile(r"\w\s+\w|:")
 # Parentheses in parentheses, and parameters of types in others.
 MAX_NESTED = 5
 _INSIDE = re.compile(r"\([^()]*\)|<[^<>]*>")
-_BASE_LIST = re.compile(r"\b(?:extends|implements|with)\b(.*)$|(?<!:):(?!:)(.*)$|<\s+([\w:]+)\s*$")
+_BASE_LIST = re.compile(r"\b(?:extends|implements|with)\b(.*)$|(?<!:):(?!:)(.*)$|<\s+([\w:]+)\s*(?:;.*)?$")
 # What constrains or implements bases, and is none.
 _AFTER_BASES = re.compile(r"\bwhere\b.*$|\bby\s+\w+")
 _SCRIPTS = FAMILIES[-1]
@@ -97,11 +99,13 @@ def bases_of(kind: str, name: str, signature: str) -> list[str]:
 
 def qualified_bases_of(kind: str, name: str, signature: str) -> list[str]:
     """Return the types that a declaration names as bases or interfaces, as it names them, with dots between names."""
+    if kind == "type":
+        return []
     short = name.rpartition(".")[2]
     _, _, after = signature.partition(short)
     if kind == "impl":
         match = _IMPLEMENTED.match(signature)
-    else:
+    elif (match := _MADE_OF.match(after)) is None:
         match = _IN_PARENTHESES.match(after)
         if match is None or _PARAMETERS_OF.search(match[1]):
             for _ in range(MAX_NESTED):
@@ -114,6 +118,45 @@ def qualified_bases_of(kind: str, name: str, signature: str) -> list[str]:
     names = re.findall(r"[A-Za-z_$][\w.$]*(?:::[\w$]+)*", plain)
     words = {"public", "private", "protected", "virtual", "extends", "implements", "with", "permits"}
     return list(dict.fromkeys(re.sub(r"[.:]+", ".", base).strip(".") for base in names if base not in words))
+
+
+def arity(symbol: "SymbolLocation | Definition") -> int:
+    """Return how many parameters a type of C# has, which it is another type by than one of its name; 0 for others."""
+    if symbol.kind not in TYPES or not symbol.path.endswith(".cs"):
+        return 0
+    return _parameters_at(symbol.signature.partition(short_name(symbol.name))[2])[0]
+
+
+def titled(symbol: "SymbolLocation | Definition") -> str:
+    """Return the name of a symbol, with the parameters that tell a type of C# from others of its name."""
+    if not arity(symbol):
+        return symbol.name
+    parameters = _parameters_at(symbol.signature.partition(short_name(symbol.name))[2])[1]
+    return symbol.name + re.sub(r"\b(?:in|out) ", "", parameters)
+
+
+def base_arities(signature: str, name: str, base: str) -> set[int]:
+    """Return with how many parameters the declaration of a type names a base."""
+    after = signature.partition(short_name(name))[2]
+    after = re.sub(r"\([^()]*\)", "", after[len(_parameters_at(after)[1]) :])
+    return {
+        _parameters_at(after[match.end() :])[0]
+        for match in re.finditer(rf"\b{re.escape(base)}\b", after)
+        if after.count("<", 0, match.start()) == after.count(">", 0, match.start())
+    }
+
+
+def _parameters_at(written: str) -> tuple[int, str]:
+    """Return the number of parameters in angle brackets at the beginning of a text, and that part of it."""
+    depth, commas = 0, 0
+    if not written.startswith("<"):
+        return 0, ""
+    for position, character in enumerate(written):
+        depth += (character in "<([") - (character in ">)]")
+        commas += character == "," and depth == 1
+        if not depth:
+            return commas + 1, written[: position + 1]
+    return commas + 1, written
 
 
 def family(language: str) -> tuple[str, ...]:

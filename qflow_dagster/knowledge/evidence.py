@@ -159,11 +159,12 @@ class QuestionContext(NamedTuple):
         return None if self.file() else self.definition()
 
     def declared(self, symbols: Sequence[SymbolLocation]) -> list[SymbolLocation]:
-        """Return symbols with the line that has their name, if annotations or, in C, a type come before it."""
+        """Return symbols with the line that has their name: before it are annotations, or in C what is returned."""
         annotated = {
             symbol.path
             for symbol in symbols
-            if symbol.signature.startswith(("@", "[", "#[")) or symbol.path.endswith(C_FAMILY)
+            if symbol.signature.startswith(("@", "[", "#["))
+            or (symbol.path.endswith(C_FAMILY) and symbol.kind in ("function", "method"))
         }
         texts = self.texts(sorted(annotated))
         lines = {path: content.splitlines() for path, content in texts.items()}

@@ -26,7 +26,14 @@ _FIELDS = frozenset(
             "property_signature",
         ),
         *("field_declaration", "property_declaration", "protocol_property_declaration", "property_element"),
-        *("const_element", "constant_declaration", "const_item", "associated_type", "variable_declarator"),
+        *(
+            "const_element",
+            "constant_declaration",
+            "const_item",
+            "associated_type",
+            "variable_declarator",
+            "associatedtype_declaration",
+        ),
         *(
             "enum_case",
             "enum_constant",

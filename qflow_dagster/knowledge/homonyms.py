@@ -35,7 +35,7 @@ def answer(context: QuestionContext, kind: str, answering: Answering) -> tuple[s
     Raises:
         UnansweredError: Of no definition there is an answer.
     """
-    meant, others = definitions(context, kind) if kind in SINGLE else ([], [])
+    meant, others = definitions(context, kind) if kind in SINGLE and not context.meant else ([], [])
     if not meant:
         return answering(context)
     answered = 1 if kind in _OF_PAIRS else MAX_ANSWERED
@@ -83,7 +83,7 @@ def definitions(
     # Of a module and its stub, the module answers.
     groups = [
         [part for part in parts if part.path.endswith(".pyi") == parts[0].path.endswith(".pyi")]
-        for parts in callers.same(symbols)
+        for parts in callers.apart(symbols)
     ]
     own = lookups.code_paths(context.connection, context.snapshot, [symbol.path for symbol in symbols])
     meant = [parts for parts in groups if parts[0].path in own and not any(own[parts[0].path][:2])]

@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge import git_facts, mixins
-from qflow_dagster.knowledge.callers import same
-from qflow_dagster.knowledge.declarations import TYPES, Declarations, Definition, qualified_bases_of
+from qflow_dagster.knowledge.callers import apart
+from qflow_dagster.knowledge.declarations import TYPES, Declarations, Definition, arity, qualified_bases_of
 from qflow_dagster.knowledge.evidence import QuestionContext
 from qflow_dagster.knowledge.lookups import SymbolLocation, code_paths, short_name
 from qflow_dagster.knowledge.mixins import Mixin
@@ -61,10 +61,13 @@ class Inheritance:
         for mixin in self._mixins_of(symbol.path) if symbol.kind in {*TYPES, "module"} else ():
             if mixin.type_line == symbol.line and short_name(mixin.type_name) == short_name(symbol.name):
                 names.setdefault(mixin.name, mixin.line)
-        return [
-            Base(name, self.scopes.base_types(declared, name) if declared else [], line)
-            for name, line in names.items()
-        ]
+        bases = []
+        for name, line in names.items():
+            apart: dict[int, list[Definition]] = {}
+            for found in self.scopes.base_types(declared, name) if declared else ():
+                apart.setdefault(arity(found), []).append(found)
+            bases += [Base(name, definitions, line) for definitions in apart.values() or ([],)]
+        return bases
 
     def derived(self, name: str, parts: Sequence[SymbolLocation]) -> Derived:
         """Return the types that inherit directly from the type with these parts; without parts, from one of others."""
@@ -86,7 +89,7 @@ class Inheritance:
                 sure, maybe = not found, False
             elif len(others) < len(found):
                 bases = [base for base in bases if any((d.path, d.line) in wanted for d in base.definitions)]
-                sure = any(len(same(list(map(_location, base.definitions)))) == 1 for base in bases)
+                sure = any(len(apart(list(map(location, base.definitions)))) == 1 for base in bases)
                 maybe = True
             else:
                 languages = {part.path.rpartition(".")[2] for part in parts}
@@ -97,7 +100,7 @@ class Inheritance:
                     and not self._is_of_others(candidate, bases)
                 )
             if sure or maybe:
-                (certain if sure else possible).append(_location(candidate))
+                (certain if sure else possible).append(location(candidate))
             lines = mixing if sure or maybe else elsewhere
             lines += [(candidate.path, base.line) for base in bases if base.line]
         return Derived(certain, possible, mixing, elsewhere)
@@ -107,7 +110,7 @@ class Inheritance:
         candidates = self.declarations.naming([alias])
         self.declarations.load_files({candidate.path for candidate in candidates})
         return [
-            _location(candidate)
+            location(candidate)
             for candidate in candidates
             for base in self.bases(candidate)
             if short_name(base.name) == alias
@@ -132,7 +135,7 @@ class Inheritance:
         owners = set.intersection(*having)
         self.declarations.load_names({name for _, name in owners})
         return [
-            _location(declared)
+            location(declared)
             for folder, name in sorted(owners)
             for declared in self.declarations.definitions(name)
             if declared.kind in TYPES
@@ -171,7 +174,8 @@ class Inheritance:
         return any(imported is not None and not imported.own for imported in imports)
 
 
-def _location(found: Definition) -> SymbolLocation:
+def location(found: Definition) -> SymbolLocation:
+    """Return where a definition is."""
     return SymbolLocation(
         found.path, found.line, found.kind, found.name, found.signature, found.end_line, found.oid
     )

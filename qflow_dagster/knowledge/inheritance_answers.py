@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from qflow_dagster.knowledge import git_facts, lookups, type_parts
-from qflow_dagster.knowledge.declarations import TYPES
+from qflow_dagster.knowledge.declarations import TYPES, titled
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -17,7 +17,7 @@ from qflow_dagster.knowledge.evidence import (
     listed,
 )
 from qflow_dagster.knowledge.git_facts import Line
-from qflow_dagster.knowledge.inheritance import Inheritance
+from qflow_dagster.knowledge.inheritance import Base, Inheritance
 from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
 from qflow_dagster.knowledge.mentions import at, mentions, other_names
 
@@ -49,7 +49,7 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
     possible = context.declared(found.possible)
     if context.meant:
         symbol = context.declared(context.meant)[0]
-        name = f"{symbol.name} ({symbol.path}:{symbol.line})"
+        name = f"{titled(symbol)} ({symbol.path}:{symbol.line})"
     elif certain:
         name = f"{context.subject}, which the repository does not define"
     else:
@@ -152,10 +152,10 @@ def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
     inheritance = Inheritance(context.connection, context.snapshot)
     parts = list(context.meant or (context.definition(),))
     parts += type_parts.with_parameters(context, parts)
-    found = {base.name: (part.path, base) for part in parts for base in inheritance.bases(part)}
+    found = {_titled(base): (part.path, base) for part in parts for base in inheritance.bases(part)}
     named = {name: base.definitions for name, (_, base) in found.items()}
     evidence = [context.at(part.path, part.line, part.signature) for part in context.declared(parts)]
-    where = f"{parts[0].name} ({evidence[0].path}:{evidence[0].line})"
+    where = f"{titled(parts[0])} ({evidence[0].path}:{evidence[0].line})"
     if not named and parts[0].path.endswith(".go"):
         return _embedded(context, parts[0], where)
     if not named:
@@ -171,18 +171,13 @@ def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
     return f"{where} inherits from {listed(items)}", evidence
 
 
+def _titled(base: Base) -> str:
+    return titled(base.definitions[0]._replace(name=base.name)) if base.definitions else base.name
+
+
 def _embedded(context: QuestionContext, symbol: SymbolLocation, where: str) -> tuple[str, list[Evidence]]:
     """Name what a type of Go embeds; which interfaces it implements, nothing declares."""
-    lines = context.texts([symbol.path]).get(symbol.path, "").splitlines()[: symbol.end_line - 1]
-    rows = [
-        (number, match[1])
-        for number, line in enumerate(lines[symbol.line :], symbol.line + 1)
-        if (
-            match := re.match(
-                r"\*?((?:\w+\.)?[A-Za-z_]\w*)(?:\[\w+\])?(?:\s*`[^`]*`)?\s*(?://|$)", line.strip()
-            )
-        )
-    ]
+    rows = embedded(context, symbol)
     context.limit("which interfaces it implements is not declared in Go, and was not looked at")
     said = (
         f"embeds {listed([f'{name} (line {number})' for number, name in rows])}" if rows else "embeds nothing"
@@ -190,4 +185,18 @@ def _embedded(context: QuestionContext, symbol: SymbolLocation, where: str) -> t
     evidence = [context.at(symbol.path, symbol.line, symbol.signature)]
     return f"{where} {said}", evidence + [
         context.at(symbol.path, number, name) for number, name in rows[:MAX_ROWS]
+    ]
+
+
+def embedded(context: QuestionContext, symbol: SymbolLocation) -> list[tuple[int, str]]:
+    """Return what a type of Go embeds, each with its line."""
+    lines = context.texts([symbol.path]).get(symbol.path, "").splitlines()[: symbol.end_line - 1]
+    return [
+        (number, match[1])
+        for number, line in enumerate(lines[symbol.line :], symbol.line + 1)
+        if (
+            match := re.match(
+                r"\*?((?:\w+\.)?[A-Za-z_]\w*)(?:\[\w+\])?(?:\s*`[^`]*`)?\s*(?://|$)", line.strip()
+            )
+        )
     ]

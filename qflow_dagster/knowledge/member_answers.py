@@ -1,15 +1,32 @@
-"""Answers on the members of a type or file: what its declaration has, its other parts, and what extends it.
+"""Answers on the members of a type or file: of its declaration and other parts, what extends it, what it inherits.
 
-Does not belong here: how fields are declared (`fields`), which parts a type has (`callers.same`, `type_parts`).
+Does not belong here: how fields are declared (`fields`), what a file exports (`export_answers`), which parts a type has
+(`callers.same`, `type_parts`), what it inherits from (`inheritance`).
 """
 
+import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from qflow_dagster.knowledge import lookups, type_parts
-from qflow_dagster.knowledge.declarations import bases_of
+from qflow_dagster.knowledge import callers, export_answers, inheritance_answers, lookups, type_parts
+from qflow_dagster.knowledge.declarations import bases_of, titled
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, count, listed
 from qflow_dagster.knowledge.fields import fields_of
+from qflow_dagster.knowledge.inheritance import Base, Inheritance, location
 from qflow_dagster.knowledge.lookups import SymbolLocation
+
+# Inherited members that are named.
+MAX_INHERITED = 60
+# Constructors of classes that have a name of their own, and what only the class itself can use.
+_OWN_ALONE = re.compile(r"\bprivate\b|^#")
+_CONSTRUCTORS = frozenset({"constructor", "init"})
+
+
+class _Inherited(NamedTuple):
+    """What a type inherits: members with the type that has each, nearest first, and bases of other libraries."""
+
+    members: list[tuple[SymbolLocation, SymbolLocation]]
+    foreign: list[str]
 
 
 def members(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -19,11 +36,10 @@ def members(context: QuestionContext) -> tuple[str, list[Evidence]]:
         UnansweredError: There are none.
     """
     if path := context.file():
-        found = lookups.within(context.connection, context.snapshot, path, nested=True)
-        return _said(context, path, context.declared(found), {})
+        return _of_file(context, path)
     parts = list(context.meant or [context.definition()])
     symbol = parts[0]
-    parts += type_parts.with_parameters(context, parts)
+    parts += [*type_parts.with_parameters(context, parts), *type_parts.renamed(context, symbol)]
     of_parts = {
         member: part
         for part in reversed(parts)
@@ -35,20 +51,87 @@ def members(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if symbol.path.endswith((".py", ".rb", ".js")):
         context.limit("attributes that methods set are not looked at")
     extending = context.declared(type_parts.extending(context, parts))
-    if not found and not extending:
+    inherited = _inherited(context, parts, {lookups.short_name(member.name) for member in found})
+    if not found and not extending and not inherited.members:
         raise UnansweredError(f"{symbol.name} ({symbol.path}:{symbol.line}) has no members")
     shown = {
         declared: _shown(member, of_parts[member], parts)
         for member, declared in zip(found, context.declared(found), strict=True)
     }
     sentence, evidence = _said(
-        context, f"{symbol.name} ({symbol.path}:{symbol.line})", list(shown), shown, empty=bool(extending)
+        context, f"{titled(symbol)} ({symbol.path}:{symbol.line})", list(shown), shown, empty=True
     )
     if extending:
         items = [f"{lookups.short_name(each.name)} ({each.path}:{each.line})" for each in extending]
         sentence += f"; extended from outside by {count(len(items), 'function')}: {', '.join(items)}"
         evidence += [context.at(each.path, each.line, each.signature) for each in extending]
+    if inherited.members:
+        rows = context.declared([member for member, _ in inherited.members])
+        items = [
+            f"{lookups.short_name(row.name)} ({row.path}:{row.line}, of {lookups.short_name(titled(base))})"
+            for row, (_, base) in zip(rows, inherited.members, strict=True)
+        ]
+        more = f" and {len(rows) - MAX_INHERITED:,} more" if len(rows) > MAX_INHERITED else ""
+        sentence += f"; it inherits {count(len(rows), 'member')}: {', '.join(items[:MAX_INHERITED])}{more}"
+        evidence += [context.at(row.path, row.line, row.signature) for row in rows[:MAX_INHERITED]]
+    if inherited.foreign:
+        sentence += f"; what it inherits from {listed(inherited.foreign)} is not of the repository"
     return sentence, [*evidence, context.at_definition()]
+
+
+def _of_file(context: QuestionContext, path: str) -> tuple[str, list[Evidence]]:
+    """Name what a file exports, where its language says so, and the symbols that it declares."""
+    if others := [other for other in lookups.files(*context[:2], context.subject) if other != path]:
+        context.limit(f"this is of {path}; other files have that name, too: {listed(others)}")
+    found = context.declared(lookups.within(context.connection, context.snapshot, path, nested=True))
+    exported, evidence = export_answers.exported(context, path)
+    if not evidence:
+        said, evidence = _said(context, path, found, {})
+        return f"{said}; it exports nothing" if exported else said, evidence
+    if found:
+        said, declared = _said(context, path, found, {})
+        return f"{exported}. {said}", [*evidence, *declared]
+    return exported, evidence
+
+
+def _inherited(context: QuestionContext, parts: Sequence[SymbolLocation], own: set[str]) -> _Inherited:
+    """Return what a type inherits, but for what it has itself (`own`), and what only its bases can use."""
+    inheritance = Inheritance(context.connection, context.snapshot)
+    found, names = _Inherited([], []), set(own)
+    level, visited = list(parts), {(part.path, part.line) for part in parts}
+    while level:
+        following = []
+        for base in [base for part in level for base in _bases(context, inheritance, part)]:
+            groups = callers.apart([location(declared) for declared in base.definitions])
+            if not groups and base.name not in found.foreign:
+                found.foreign.append(base.name)
+            if len(groups) > 1:
+                context.limit(f"which {base.name} it inherits from is not known, nor which members that has")
+            elif groups:
+                following += [part for part in groups[0] if (part.path, part.line) not in visited]
+                visited |= {(part.path, part.line) for part in following}
+        for base in following:
+            members = lookups.members(context.connection, context.snapshot, base)
+            for member in [*members, *fields_of(context, [base])]:
+                short = lookups.short_name(member.name)
+                if short in names or short in {*_CONSTRUCTORS, lookups.short_name(base.name)}:
+                    continue
+                if not _OWN_ALONE.search(member.signature):
+                    found.members.append((member, base))
+                    names.add(short)
+        level = following
+    return found
+
+
+def _bases(context: QuestionContext, inheritance: Inheritance, part: SymbolLocation) -> list[Base]:
+    """Return the bases of a type; in Go what it embeds, whose members it has."""
+    if not part.path.endswith(".go"):
+        return inheritance.bases(part)
+    declared = inheritance.declarations.at(part.path, part.line)
+    return [
+        Base(name, inheritance.scopes.base_types(declared, name) if declared else [])
+        for _, name in inheritance_answers.embedded(context, part)
+    ]
 
 
 def _shown(member: SymbolLocation, part: SymbolLocation, parts: Sequence[SymbolLocation]) -> tuple[str, str]:

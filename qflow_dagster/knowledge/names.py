@@ -4,11 +4,15 @@ People write names in other cases, and name members with a type that inherits th
 up (`lookups`).
 """
 
+import re
+
 from qflow_dagster.knowledge import lookups
-from qflow_dagster.knowledge.declarations import TYPES, Definition
+from qflow_dagster.knowledge.declarations import TYPES, Definition, arity
 from qflow_dagster.knowledge.evidence import QuestionContext, UnansweredError, listed
 from qflow_dagster.knowledge.inheritance import Inheritance
 from qflow_dagster.knowledge.lookups import SymbolLocation
+
+_PARAMETERS = re.compile(r"([^<>]+)<(.*)>")
 
 
 def exactly(context: QuestionContext) -> QuestionContext:
@@ -22,7 +26,7 @@ def exactly(context: QuestionContext) -> QuestionContext:
         return context
     symbols = lookups.symbols(context.connection, context.snapshot, subject)
     if not symbols:
-        return context
+        return _without_parameters(context)
     asked = subject.rpartition(":")[2] if "/" in subject else subject
     short = lookups.short_name(asked.replace("#", ".").replace("->", "."))
     if all(lookups.short_name(symbol.name) != short for symbol in symbols):
@@ -48,6 +52,16 @@ def exactly(context: QuestionContext) -> QuestionContext:
         )
     context.limit(f"{owner} has no {short} of its own; this is of {inherited.name}, which it inherits")
     return context._replace(subject=f"{inherited.path}:{inherited.name}")
+
+
+def _without_parameters(context: QuestionContext) -> QuestionContext:
+    """Return a question about `A<T>` as one about A; in C# the one with as many parameters is meant."""
+    match = _PARAMETERS.fullmatch(context.subject)
+    symbols = lookups.symbols(context.connection, context.snapshot, match[1]) if match else []
+    if not match or not symbols:
+        return context
+    meant = [symbol for symbol in symbols if arity(symbol) == match[2].count(",") + 1]
+    return context._replace(subject=match[1], meant=tuple(meant))
 
 
 def _parts(name: str) -> list[str]:

@@ -218,6 +218,8 @@ def _forms(token: str) -> list[str]:
         # A path may begin with a dot.
         bare = form.rstrip(_AROUND if form is token else _AROUND + "?!").lstrip(_AROUND.replace(".", ""))
         bare = bare if "/" in bare and re.match(r"\.{1,2}[\w/]", bare) else bare.lstrip(".")
+        # The end of parameters belongs to the name: `A<T>`.
+        bare += ">" * min(max(bare.count("<") - bare.count(">"), 0), form.count(">") - bare.count(">"))
         forms.append(re.sub(r"['\u2019]s?$", "", bare))
     return ["", ""] if forms[1].lower() in _ABBREVIATIONS else forms
 

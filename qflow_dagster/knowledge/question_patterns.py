@@ -287,6 +287,9 @@ PATTERNS = {
         rf"interface|content|everything) (?:of|in|on) {_S}",
         rf"what(?:'s| is) (?:in|inside) (?:the )?(?:class|struct|interface|trait|enum) {_S}",
         rf"what {_IS} (?:(?:defined|declared|contained) in|on) {_S}",
+        rf"(?:what|{_WHICH}) (?:does|do) {_S} (?:re-?)?export",
+        rf"(?:what|{_WHICH}) (?:is|are) (?:re-?)?exported (?:from|by|in) {_S}",
+        rf"(?:what are )?(?:all )?(?:the )?(?:re-?)?exports (?:of|in|from) {_S}",
     ],
     "subclasses": [
         rf"(?:who|what|{_WHICH}) (?:inherits?(?: from)?|extends?|subclass(?:es)?|derives?(?: from)?|implements?|"

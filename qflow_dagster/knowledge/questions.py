@@ -50,7 +50,7 @@ _OF_MANY = re.compile(
     r"(?:tests|functions|methods|classes|modules|files|types|errors|exceptions|commits|changes|bugs|users|we|you|they)$",
     re.IGNORECASE,
 )
-_NAME = re.compile(r"[\w./:\-<>$@#~*+!?]+(?:\(\))?$")
+_NAME = re.compile(r"[\w./:\-<>$@#~*+!?]+(?:<[\w,.?]*>)?(?:\(\))?$")
 
 
 _CODEBASE = r"(?:code ?base|repository|repo|project|source code|source|code|library|package)"
@@ -94,6 +94,7 @@ _CLAUSE = re.compile(
     r"for (?:performing|handling|the)|during|if|as|while|within|before|after|because|given|based on)\b",
     re.IGNORECASE,
 )
+_PARAMETERS = re.compile(r"(?<=\w)<[\w, .?]{1,80}>")
 # "functions/methods".
 _EITHER = re.compile(
     r"\b(functions?|methods?|class(?:es)?|modules?|files?|types?)/[a-z]+(?= )", re.IGNORECASE
@@ -141,6 +142,8 @@ def read(question: str, repository: str = "", exist: Exist | None = None) -> Rea
     up which words name something in the repository.
     """
     written = " ".join(storable_text(question).strip().rstrip("?!. ").split())[:MAX_LENGTH]
+    # A name with parameters is one word.
+    written = _PARAMETERS.sub(lambda match: match[0].replace(" ", ""), written)
     normalized = CONTRACTED.sub(lambda match: f"{match[1]} {CONTRACTIONS[match[2].lower()]} ", written)
     name = rf"{re.escape(repository)}(?:'s)?" if repository else r"(?!)"
     place = rf" (?:with)?in (?:the |this |our )?(?:(?:{name} )?{_CODEBASE}|{name})(?= |$)"

@@ -15,7 +15,7 @@ from qflow_dagster.knowledge.code_trees import text_of
 from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, UnansweredError, listed
 from qflow_dagster.knowledge.git_facts import Line
 from qflow_dagster.knowledge.mentions import MAX_FILES, at, occurrences, say_other_names
-from qflow_dagster.knowledge.raising import RAISED, RETURNED, how_used, is_matched
+from qflow_dagster.knowledge.raising import KEPT, RAISED, RETURNED, how_used, is_matched
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -31,7 +31,10 @@ _ERRORS = {
     ".rs": re.compile(
         r"\b(?:panic|bail|ensure|unreachable|todo|unimplemented|assert\w*)!|\.(?:unwrap|expect|ok_or|ok_or_else|map_err)\("
     ),
-    ".go": re.compile(r"\bpanic\(|\b(?:errors\.New|fmt\.Errorf)\(|\breturn\b.*(?:[eE]rr|Error\b|EOF\b)"),
+    ".go": re.compile(
+        r"\bpanic\(|\b(?:errors\.New|fmt\.Errorf)\(|\breturn\b.*(?:[eE]rr|Error\b|EOF\b)"
+        r"|(?<![=!<>])=\s?&?(?:\w+\.)?(?:Err[A-Z]\w*|\w+Error\{)"
+    ),
     ".kt": re.compile(r"(?<![\w.])(?:error|require\w*|check\w*|TODO)\s?[({]"),
     ".java": re.compile(
         r"\b(?:Objects\.requireNonNull|Preconditions\.check|checkNotNull|checkArgument|checkState)\w*\("
@@ -44,6 +47,8 @@ _ERRORS |= dict.fromkeys((".cc", ".cxx", ".hpp", ".hh"), _ERRORS[".cpp"])
 _ERR = re.compile(r"\bErr\b(?=\s?\()")
 # Languages without exceptions, and without a usual way to say that something failed.
 _WITHOUT = (".c", ".h", ".sh", ".bash")
+# In Go, a space before a brace is that of a block: `if err == Cold {`.
+_BLOCK_OF_GO = r"(?<![\w$]){0} \{{"
 _MADE = r"(?<!throws )(?:\bnew\s+(?:\w+[.:\\]+)*{0}\b|(?<![\w$]){0}\s?(?:\(|\{{|::|\.new\b)|\w::{0}\b)"
 # Functions that make errors, of which calls are looked for; what many things have as their name is not.
 MAX_MAKERS = 5
@@ -71,7 +76,7 @@ def raised(context: QuestionContext) -> tuple[str, list[Evidence]]:
         UnansweredError: None is found.
     """
     name = context.short_name
-    made = re.compile(_MADE.format(re.escape(name)))
+    made, block = (re.compile(pattern.format(re.escape(name))) for pattern in (_MADE, _BLOCK_OF_GO))
     found = _places(context, name, made)
     say_other_names(context, [place.row for place in found])
     rows = [place for place in found if place.how == RAISED]
@@ -93,10 +98,16 @@ def raised(context: QuestionContext) -> tuple[str, list[Evidence]]:
     others = [
         place.row
         for place in found
-        if place.how != RAISED and place.symbol not in told and made.search(place.row.text[:1_000])
+        if place.how != RAISED
+        and place.symbol not in told
+        and made.search(place.row.text[:1_000])
+        and not (place.row.path.endswith(".go") and block.search(place.row.text[:1_000]))
     ]
     if others:
         context.limit(f"whether what {listed(at(others))} makes is raised there, too, is not looked at")
+    kept = [place.row for place in found if place.how == KEPT and not place.row.path.endswith("_test.go")]
+    if kept:
+        context.limit(f"whether an error that is kept in {listed(at(kept))} is raised later is not known")
     if not parts:
         if not found:
             raise UnansweredError(f"no code has the word {name}")

@@ -7,12 +7,13 @@ here: answers (`raise_answers`), which lines have a name (`mentions`).
 import re
 from typing import TYPE_CHECKING
 
+from qflow_dagster.knowledge.assigned_errors import ASSIGNMENTS, is_returned
 from qflow_dagster.knowledge.code_trees import text_of
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-RAISED, RETURNED = "raised", "returned"
+RAISED, RETURNED, KEPT = "raised", "returned", "kept"
 # Statements that raise; Kotlin and Swift have one kind of node for all jumps.
 _STATEMENTS = re.compile(r"^(?:throw|raise)_|^(?:jump_expression|control_transfer_statement)$")
 _STARTS = re.compile(r"(?:throw|raise)\b")
@@ -26,6 +27,8 @@ _CALLEES = ("function", "method", "macro", "name", "type", "constructor", "targe
 _COMPARING = re.compile(r"^(?:==|!=|===|!==|is|in|instanceof)$")
 # Calls of Go that compare errors.
 _ASKING = frozenset({"Is", "As", "AsType"})
+# Calls that put an error into another one.
+_WRAPPING = re.compile(r"(?i)\w*(?:err|wrap|join|with)\w*")
 _FUNCTIONS = re.compile(
     r"^(?:function|method|constructor)_?(?:item|definition|declaration|signature)?$|^singleton_method$"
 )
@@ -33,17 +36,18 @@ _FUNCTIONS = re.compile(
 _TAILS = (".rs", ".rb", ".kt", ".scala", ".ex", ".exs")
 
 
-def how_used(path: str, node: "Node", *, made: bool) -> str:
+def how_used(path: str, node: "Node", *, made: bool, followed: bool = False) -> str:
     """Return whether an error is raised where its name stands, or returned for the caller to raise; '' if neither.
 
-    In Go, to return an error is to raise it. `made`: the line makes the error; what is only named in what is given to
-    another call is not raised.
+    In Go, to return an error is to raise it, also by a variable that it is assigned to (unless that is `followed`
+    already); what is assigned, and not seen to be returned, is kept. `made`: the line makes the error; what is only
+    named in what is given to another call is not raised.
     """
     if node.type == "preproc_arg":
         return RAISED if re.search(r"\b(?:throw|raise)\b", text_of(node)) else ""
     go = path.endswith(".go")
     given = made or go or path.endswith(".rs")
-    passed, tail = False, True
+    passed, tail, wrapped = False, True, True
     child, around = node, node.parent
     while around is not None:
         if in_pattern(around) or _compares(around):
@@ -53,6 +57,9 @@ def how_used(path: str, node: "Node", *, made: bool) -> str:
         callee = _callee(around, child)
         if callee and go and callee in _ASKING:
             return ""
+        if go and around.type in ASSIGNMENTS:
+            return "" if followed or not wrapped else _assigned(path, around, node)
+        wrapped = wrapped and (not callee or _WRAPPING.fullmatch(callee) is not None)
         if callee and _FAILING.fullmatch(callee):
             return RAISED if given or not passed else ""
         passed = passed or bool(callee)
@@ -66,6 +73,18 @@ def how_used(path: str, node: "Node", *, made: bool) -> str:
             tail = False
         child, around = around, around.parent
     return ""
+
+
+def _assigned(path: str, assignment: "Node", node: "Node") -> str:
+    """Return whether an error that Go assigns is returned."""
+    left = assignment.child_by_field_name("left")
+    if left is not None and left.start_byte <= node.start_byte < left.end_byte:
+        return ""
+
+    def raises(variable: "Node") -> bool:
+        return how_used(path, variable, made=True, followed=True) == RAISED
+
+    return RAISED if is_returned(assignment, node, raises) else KEPT
 
 
 def in_pattern(node: "Node") -> bool:

@@ -13,11 +13,14 @@ from qflow_dagster.knowledge.declarations import (
     Call,
     Declarations,
     Definition,
+    arity,
+    base_arities,
     bound,
     family,
     is_wildcard,
     qualified_bases_of,
 )
+from qflow_dagster.knowledge.lookups import short_name
 
 SCRIPTS = frozenset({"JavaScript", "TypeScript", "TSX"})
 # Languages where the parts of a type may be in several files.
@@ -86,6 +89,14 @@ class Scopes:
 
         Of several in its file, those in the nearest scope around the type are meant. No type is its own base.
         """
+        found = self._base_types(declared, written)
+        if declared.language == "C#" and len(found) > 1:
+            arities = base_arities(declared.signature, declared.name, short_name(written))
+            return [d for d in found if arity(d) in arities] or found
+        return found
+
+    def _base_types(self, declared: Definition, written: str) -> list[Definition]:
+        """Return the types that have the name of a base, with any parameters."""
         *path, short = written.split(".")
         found = self._inside(declared, path, short) if path else self.types(declared, short)
         found = [d for d in found if (d.path, d.line) != (declared.path, declared.line)]

@@ -1,4 +1,4 @@
-"""What belongs to a type, and stands outside of its declaration: implementations with parameters, extensions.
+"""What belongs to a type, and stands outside of its declaration: implementations with parameters, extensions, typedefs.
 
 Belongs here: how each language names a type that it adds something to. Does not belong here: parts that have the plain
 name of the type, which are symbols of that name (`callers.same`); answers (`member_answers`).
@@ -13,7 +13,7 @@ from sqlalchemy import text
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT
 from qflow_dagster.knowledge import lookups
 from qflow_dagster.knowledge.declarations import TYPES, family
-from qflow_dagster.knowledge.evidence import QuestionContext, listed
+from qflow_dagster.knowledge.evidence import C_ENDINGS, QuestionContext, listed
 from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
 
 # `impl<T> Limit<T>`, `extension Limit<Int>`: their names have parameters, and maybe the path of the type.
@@ -24,6 +24,7 @@ _EXTENDING = {
     "Kotlin": r"\mfun\s+(?:<[^()]*>\s*)?(?:\w+\.)*{0}(?:<[^()]*>)?\??\.[\w`]+\s*\(",
     "C#": r"\(\s*this\s+(?:(?:in|ref|scoped)\s+)*(?:\w+\.)*{0}(?:<[^()]*>)?\??\s+\w",
 }
+_TYPEDEF = re.compile(r"typedef (?:(?:const|volatile) )?(?:struct|union|enum) (\w+)\W")
 # Functions that JavaScript assigns to a prototype have it in their names.
 _OF_PROTOTYPE = r"^(?:.*\.)?{0}\.prototype\.[^.]+$"
 _SCRIPTS = family("JavaScript")
@@ -46,6 +47,18 @@ def with_parameters(context: QuestionContext, parts: Sequence[SymbolLocation]) -
     if places := [f"{row.path}:{row.line}" for row in found if row.path not in own | others]:
         context.limit(f"several types have the name {short}; not known to be of this one: {listed(places)}")
     return [row for row in found if row.path in own]
+
+
+def renamed(context: QuestionContext, part: SymbolLocation) -> list[SymbolLocation]:
+    """Return the type of C that another name is given to: `typedef struct a { ... } b`, `typedef struct a b`."""
+    if part.kind != "type" or not part.path.endswith(C_ENDINGS):
+        return []
+    if named := _TYPEDEF.match(part.signature):
+        found = lookups.symbols(context.connection, context.snapshot, named[1])
+    else:
+        found = lookups.within(context.connection, context.snapshot, part.path, nested=True)
+        found = [symbol for symbol in found if symbol.end_line == part.line]
+    return [symbol for symbol in found if symbol.kind in ("struct", "enum")][:1]
 
 
 def extending(context: QuestionContext, parts: Sequence[SymbolLocation]) -> list[SymbolLocation]:

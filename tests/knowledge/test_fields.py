@@ -57,6 +57,7 @@ FILES = {
         "  var e: Int { let no = 1; return no }\n}\n",
         "a b c e",
     ),
+    "p.swift": ("protocol A {\n  associatedtype T\n  var a: T { get }\n  func f()\n}\n", "T a"),
     "a.rs": ("struct A {\n    a: u8,\n    pub b: u8,\n}\n", "a b"),
     "enum.rs": ("enum A {\n    P,\n    Q(u8),\n    R { no: u8 },\n}\n", "P Q R"),
     "a.go": (

@@ -45,6 +45,10 @@ SIGNATURES = [
     ("class", "class A(B, c.D, metaclass=M)", ["B", "c.D"]),
     ("class", "class A[T](f(x, y), Generic[T]):", ["f", "Generic"]),
     ("class", "class A < B::C", ["B.C"]),
+    ("class", "class A < B::C; end", ["B.C"]),
+    ("class", "A = Class.new(B::C)", ["B.C"]),
+    ("type", "typedef void A(int)", []),
+    ("class", "class LIB_API A : public B<C>", ["B"]),
     ("class", "class A<T extends X> extends Y<C> implements D, E<F>", ["Y", "D", "E"]),
     ("struct", "struct A<T: X>: Y where T: Z", ["Y"]),
     ("trait", "pub trait A: B + C", ["B", "C"]),
@@ -134,3 +138,23 @@ def test_types_inherit_from_what_their_bodies_take_in(
     assert "Food" in bases.words
     assert "Warm (" in bases.words
     assert lines["Bread"] in {(evidence.path, evidence.line) for evidence in bases.evidence}
+
+
+def test_types_of_go_that_are_no_structs_implement_interfaces(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    files = {
+        "value.go": "package a\n\ntype Value interface {\n\tSet(string)\n}\n",
+        "flag.go": "package a\n\ntype flag bool\n\nfunc (f *flag) Set(s string) {}\n\nvar x = flag(true)\n",
+    }
+    repository.commit(files)
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        words = [
+            answers.answer(connection, snapshot, question).words
+            for question in ("what implements Value?", "where is flag defined?", "who calls flag?")
+        ]
+    assert "these have all methods of Value (value.go:3): flag (flag.go:3)" in words[0]
+    assert words[1] == "the type flag is defined in flag.go, line 3"
+    assert "top level (flag.go:7)" in words[2]

@@ -95,6 +95,23 @@ TYPES: dict[str, tuple[dict[str, str], list[str], list[str]]] = {
         ["has 3 members: a (a/a.go:3), Fill (a/a.go:5), Sip (a/b.go:3)"],
         [],
     ),
+    "C, by a typedef": (
+        {
+            "a.h": "typedef struct a_ {\n  int x;\n  struct a_ *next;\n} A, *AP;\ntypedef struct {\n  int no;\n} B;\n"
+        },
+        ["A (a.h:4) has 2 members: x (line 2), next (line 3)"],
+        [],
+    ),
+    "C, by a typedef of what is declared": (
+        {"a.h": "typedef struct a A;\n", "a.c": "struct b { int no; };\nstruct a {\n  int x;\n};\n"},
+        ["A (a.h:1) has 1 member: x (line 3)"],
+        [],
+    ),
+    "Go, no struct": (
+        {"a.go": "package a\n\ntype A func(int)\n\nfunc (a A) Fill() {}\n\ntype B = A\n\nfunc no(a A) {}\n"},
+        ["A (a.go:3) has 1 member: Fill (line 5)"],
+        [],
+    ),
 }
 
 
@@ -113,3 +130,84 @@ def test_members_are_those_of_all_parts_of_a_type(
         assert words in f"{answer.words} {answer.limits}", answer.words
     for words in [*unsaid, "no (", "No ("]:
         assert words not in answer.words
+
+
+# Files that declare a type A that inherits, and what is said of that.
+INHERITING: dict[str, tuple[dict[str, str], str]] = {
+    "TypeScript": (
+        {
+            "a.ts": "import { Base } from './base'\nexport class A extends Base implements Named {\n  own() {}\n  both() {}\n}\n",
+            "base.ts": "export abstract class Base extends Error {\n  size = 1\n  private no = 2\n  constructor() { super() }\n"
+            "  both() {}\n  sip(): void {}\n}\n",
+        },
+        "has 2 members: own (line 3), both (line 4); it inherits 2 members: sip (base.ts:6, of Base), "
+        "size (base.ts:2, of Base); what it inherits from Named, Error is not of the repository",
+    ),
+    "TypeScript, interfaces": (
+        {"a.ts": "interface Base {\n  size: number\n  sip(): void\n}\ninterface A extends Base {}\n"},
+        "A (a.ts:5) has 0 members; it inherits 2 members: sip (a.ts:3, of Base), size (a.ts:2, of Base)",
+    ),
+    "Python": (
+        {
+            "a.py": "from b import Base\n\nclass A(Base):\n    def own(self): ...\n",
+            "b.py": "class Root:\n    x = 1\n    def f(self): ...\n\nclass Base(Root):\n    x = 2\n",
+        },
+        "has 1 member: own (line 4); it inherits 2 members: x (b.py:6, of Base), f (b.py:3, of Root)",
+    ),
+    "Java": (
+        {
+            "p/A.java": "package p;\nclass A extends Base {\n  void own() {}\n}\n",
+            "p/Base.java": "package p;\nclass Base {\n  private int no;\n  Base() {}\n  @Deprecated\n  void sip() {}\n}\n",
+        },
+        "has 1 member: own (line 3); it inherits 1 member: sip (p/Base.java:6, of Base)",
+    ),
+    "PHP": (
+        {
+            "a.php": "<?php\ntrait Warm {\n  function heat() {}\n}\nclass A {\n  use Warm;\n  function own() {}\n}\n"
+        },
+        "it inherits 1 member: heat (a.php:3, of Warm)",
+    ),
+    "Rust": (
+        {
+            "a.rs": "trait Draw {\n  fn no(&self);\n  fn line(&self) {}\n}\nstruct A;\nimpl Draw for A {\n  fn no(&self) {}\n}\n"
+        },
+        "has 1 member: no (line 7, for Draw); it inherits 1 member: line (a.rs:3, of Draw)",
+    ),
+    "Go": (
+        {
+            "a.go": "package a\n\ntype Base struct {\n\tSize int\n}\n\nfunc (b *Base) Sip() {}\n\ntype A struct {\n\t*Base\n"
+            "\tsync.Mutex\n}\n"
+        },
+        "it inherits 2 members: Sip (a.go:7, of Base), Size (a.go:4, of Base); what it inherits from sync.Mutex is not of",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", INHERITING)
+def test_inherited_members_are_named_apart_with_the_type_that_has_them(
+    case: str, engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    files, said = INHERITING[case]
+    repository.commit(files)
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        answer = answers.of(connection, snapshot, ParsedQuestion("members", "A"))
+    assert said in answer.words
+
+
+def test_members_of_a_base_that_several_types_may_be_are_not_named(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit(
+        {
+            "a.cpp": "class A : public Base {\n  void own() {}\n};\n",
+            **{f"{name}.cpp": f"class Base {{\n  void {name}() {{}}\n}};\n" for name in ("b", "c")},
+        }
+    )
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        answer = answers.of(connection, snapshot, ParsedQuestion("members", "A"))
+    assert "inherits" not in answer.words.partition("Not certain")[0]
+    assert "which Base it inherits from is not known" in str(answer.limits)

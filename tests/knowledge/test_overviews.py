@@ -113,7 +113,7 @@ def test_overviews_of_places(engine: Engine, shop: Snapshot) -> None:
     assert wrong == []
 
 
-# Files whose function `heat` has its name on line 4, after an annotation and a decorator's or comment's line.
+# Files whose function `heat` has its name on line 4, after an annotation and a decorator's or comment's line, or what it returns.
 ANNOTATED = {
     "a.py": "\n@cached\n@other(1)\ndef heat(x):\n    if x:\n        return 1\n",
     "A.java": 'class A {\n  @Deprecated\n  @SuppressWarnings("x")\n  void heat(int x) {\n    if (x > 1) { f(); }\n  }\n}\n',
@@ -122,6 +122,8 @@ ANNOTATED = {
     "a.php": "<?php\n#[Pure]\n#[Other(1)]\nfunction heat($x) {\n  if ($x) { f(); }\n}\n",
     "a.rs": "\n#[inline]\n#[must_use]\nfn heat(x: u8) {\n  if x > 1 { f(); }\n}\n",
     "a.swift": "\n@inlinable\n@discardableResult\nfunc heat(x: Int) {\n  if x > 1 { f() }\n}\n",
+    "a.cpp": "\nstatic\nstd::vector<int>\nheat(int x) {\n  if (x > 1) { f(); }\n}\n",
+    "a.c": "\n/* Heats. */\nstatic unsigned long\nheat(int x) {\n  if (x > 1) { f(); }\n}\n",
 }
 
 

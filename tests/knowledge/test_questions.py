@@ -422,3 +422,11 @@ def test_words_are_no_names(question: str) -> None:
 @given(st.text(max_size=300))
 def test_any_text_is_a_question(question: str) -> None:
     assert parse(question).kind
+
+
+@pytest.mark.parametrize(
+    "question", ["what inherits from Pair<T, U>?", "show me all types that derive from `Pair<T, U>`, please"]
+)
+def test_parameters_belong_to_a_name(question: str) -> None:
+    understood = parse(question)
+    assert (understood.kind, understood.subject) == ("subclasses", "Pair<T,U>")

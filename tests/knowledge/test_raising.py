@@ -136,3 +136,57 @@ def test_a_function_of_rust_does_not_raise_what_it_matches(
             connection, current_snapshot(connection, "project"), "which errors does f raise?"
         )
     assert {evidence.line for evidence in answer.evidence} == {6, 7}
+
+
+# Functions of Go that assign an error, and whether that is returned; `None`: it is not known.
+ASSIGNED = {
+    "func f() (err error) {\n\terr = Cold\n\treturn\n}": True,
+    "func f() (n int, err error) {\n\tn, err = 0, Cold\n\treturn\n}": True,
+    "func f() error {\n\terr := Cold\n\tif x {\n\t\treturn err\n\t}\n\treturn nil\n}": True,
+    'func f() error {\n\terr := fmt.Errorf("f: %w", Cold)\n\tlog(err)\n\treturn err\n}': True,
+    "func f() error {\n\terr := Cold\n\terr = wrap(err)\n\treturn errors.Join(err, other)\n}": True,
+    "func f() error {\n\terr := &ParseError{Err: Cold}\n\tpanic(err)\n}": True,
+    "func f() (int, error) {\n\tvar err error = Cold\n\treturn 1, err\n}": True,
+    "func f() (err error) {\n\tswitch {\n\tcase x:\n\t\terr = Cold\n\tdefault:\n\t}\n\treturn err\n}": True,
+    "func f() (err error) {\n\tdefer func() {\n\t\terr = Cold\n\t}()\n\treturn nil\n}": True,
+    "func f() error {\n\terr := Cold\n\tlog(err)\n\treturn nil\n}": None,
+    "func f() error {\n\terr := Cold\n\terr = g()\n\treturn err\n}": None,
+    "func f() (err error) {\n\terr = Cold\n\treturn nil\n}": None,
+    "func f() bool {\n\terr := Cold\n\treturn errors.Is(g(), err)\n}": None,
+    "func f() {\n\ts.err = Cold\n}": None,
+    "func f() error {\n\terr := g(Cold)\n\treturn err\n}": False,
+    "func f() error {\n\tx := errors.Is(g(), Cold)\n\treturn x\n}": False,
+    "func f() error {\n\tif err == Cold {\n\t\treturn nil\n\t}\n\treturn err\n}": False,
+}
+
+
+@pytest.mark.parametrize("function", ASSIGNED)
+def test_errors_that_go_assigns_are_raised_if_the_variable_is_returned(
+    function: str, engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    content = f'package a\n\nvar Cold = errors.New("cold")\n\n{function}\n\nfunc other() error {{\n\treturn Cold\n}}\n'
+    line = next(
+        number for number, text in enumerate(content.splitlines(), 1) if number > 3 and "Cold" in text
+    )
+    answer = ask(engine, repository, ingested, "a.go", content)
+    said = answer.words.partition("Not certain")[0]
+    assert (f"f (a.go:{line})" in said, f"kept in a.go:{line}" in str(answer.limits)) == (
+        ASSIGNED[function] is True,
+        ASSIGNED[function] is None,
+    ), answer.words
+    assert "makes is raised there" not in answer.words
+
+
+def test_a_function_of_go_raises_what_it_assigns(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    content = (
+        "package a\n\nfunc f() (err error) {\n\tif err == ErrCold {\n\t\terr = ErrHot\n\t}\n\treturn\n}\n"
+    )
+    repository.commit({"a.go": content})
+    ingested(repository)
+    with engine.connect() as connection:
+        answer = answers.answer(
+            connection, current_snapshot(connection, "project"), "which errors does f raise?"
+        )
+    assert [evidence.line for evidence in answer.evidence] == [5]

@@ -56,7 +56,7 @@ _WITH = _Declaration(
 _TYPE_FIRST = _Declaration(
     re.compile(
         rb"(?P<type>[A-Z](?<!\w[A-Z])\w*+)(?:<[^<>;(){}]*+>)?+[\s?*&\[\]]++(?P<name>\$?[A-Za-z_]\w*+)"
-        rb"(?=\s*+[=;,):{])"
+        rb"(?=\s*+(?:[=;,){]|:(?!:)))"
     )
 )
 # `Type name(arguments)`, of C++.
@@ -192,7 +192,9 @@ class DeclaredTypes:
 
 def _of_package(definitions: Sequence[Definition]) -> tuple[_Declaration, ...]:
     """Return the declarations with a type of the file that other packages cannot use: `name type`."""
-    names = {d.name for d in definitions if d.kind in ("struct", "interface") and d.name[:1].islower()}
+    names = {
+        d.name for d in definitions if d.kind in ("struct", "interface", "type") and d.name[:1].islower()
+    }
     if not names:
         return ()
     words = "|".join(sorted(map(re.escape, names))).encode()

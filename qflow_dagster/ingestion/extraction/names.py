@@ -79,6 +79,10 @@ BINDINGS = frozenset(
         "class",
     }
 )
+# Nodes of C whose name is in a declarator.
+DECLARING = frozenset(
+    {"function_definition", "field_declaration", "declaration", "type_definition", "type_identifier"}
+)
 WRAPPERS = frozenset({"parenthesized_expression", "expression_list", "literal_element"})
 BODIES = frozenset(
     {
@@ -116,7 +120,7 @@ def name_of(grammar: str, node: Node, source: bytes) -> str:
         return FIXED_NAMES[kind]
     if kind in ACCESSORS and (grammar not in ("kotlin", "swift") or kind != "property_declaration"):
         return _accessor_name(node, source)
-    if grammar in ("c", "cpp") and kind in ("function_definition", "field_declaration", "declaration"):
+    if grammar in ("c", "cpp") and (kind in DECLARING or kind.endswith("_declarator")):
         return _declared_name(node, source)
     if grammar == "elixir":
         return _elixir_name(node, source)
@@ -290,7 +294,7 @@ def _csharp_name(node: Node, source: bytes) -> str:
 
 def _declared_name(node: Node, source: bytes) -> str:
     """Return the innermost name of a C declarator: `int *(*f)(void)` declares f."""
-    innermost = None
+    innermost = node if node.type == "type_identifier" else None
     for declarator in _declarators(node):
         last = declarator
         while last.type == "qualified_identifier" and (inner := last.child_by_field_name("name")) is not None:

@@ -1,11 +1,11 @@
 """Recovery from what a parser without a preprocessor cannot read, in C, C++ and C#; and from one ambiguity of Kotlin.
 
-Three classes of code lose whole types otherwise: a macro between `class` and its name (`class EXPORT_API Name {`), a
-macro that is a line of its own before a declaration (`BEGIN_NAMESPACE`), and the halves of `#if`/`#else` that are not
-complete by themselves. System calls of Linux are functions behind a macro. The text is changed for the parser only,
-byte for byte as long, so that positions stay those of the source. Of halves that it does not see, comments and calls
-are read from the text. A class of Kotlin with two annotations is taken for an expression at times, without an error;
-without its annotations it is not.
+Four classes of code lose whole types otherwise: a macro between `class` and its name (`class EXPORT_API Name {`), one
+before what a function returns (`LIB_INLINE std::string name() {`), one that is a line of its own before a declaration
+(`BEGIN_NAMESPACE`, or with arguments), and the halves of `#if`/`#else` that are not complete by themselves. System
+calls of Linux are functions behind a macro. The text is changed for the parser only, byte for byte as long, so that
+positions stay those of the source. Of what it does not see, comments and calls are read from the text. A class of
+Kotlin with two annotations is taken for an expression at times, without an error; without its annotations it is not.
 """
 
 import re
@@ -29,6 +29,28 @@ MACRO_LINE = re.compile(
     rb"(?:(?:#[ \t]*+endif\b[^\n]*+\s*+)?+\Z|(?:class|struct|union|enum|namespace|template|using|typedef|extern|static"
     rb"|inline|constexpr|friend|virtual|explicit|public|protected|private|signals|const|void|bool|char|short|int|long"
     rb"|float|double|unsigned|signed|auto)\b))",
+    re.MULTILINE,
+)
+_PARAMETERS = (
+    rb"<[^<>;{}]{0,500}+(?:<[^<>;{}]{0,500}+(?:<[^<>;{}]{0,500}+>[^<>;{}]{0,500}+)*+>[^<>;{}]{0,500}+)*+>"
+)
+_QUALIFIED = (
+    rb"(?:::)?+[A-Za-z_]\w*+(?:" + _PARAMETERS + rb")?+(?:::[A-Za-z_]\w*+(?:" + _PARAMETERS + rb")?+)*+"
+)
+# `MACRO type name(`; a type in capitals has a name alone after it. What a constructor makes, its name says.
+MACRO_BEFORE_TYPE = re.compile(
+    rb"((?:^|[;{}>\"]|\b(?:public|private|protected):|\b(?:static|virtual|inline|constexpr|extern|friend)\b)[ \t]*+)"
+    rb"((?:[A-Z][A-Z0-9_]{2,}+(?:\([^()\n]{0,200}+\))?+\s++){1,4})"
+    rb"(?=(?P<constructed>\w++)::~?(?P=constructed)\s*+\(|(?:const\s++)?+(?!(?:const|volatile)\b)"
+    rb"(?:" + _QUALIFIED + rb"(?:\s*+[*&]++\s*+(?:const\b\s*+)?+|\s++)){1,6}"
+    rb"(?:\w++(?:"
+    + _PARAMETERS
+    + rb")?+::)*+(?:operator\b|~?(?![A-Z][A-Z0-9_]{2,}+\b)[A-Za-z_]\w*+\s*+[(;={\[]))",
+    re.MULTILINE,
+)
+# `MACRO(arguments)` as a line of its own that neither ends a statement nor begins a body.
+MACRO_CALL = re.compile(
+    rb"^[ \t]*+([A-Z][A-Z0-9_]{2,}+\([^()\n]*+(?:\([^()\n]*+\)[^()\n]*+)*+\))(?=[ \t]*+(?://[^\n]*+)?+\r?\n\s*+[^{:;,.=?&|<>*+\s-])",
     re.MULTILINE,
 )
 # `SYSCALL_DEFINE2(name, type, parameter, type, parameter) {`
@@ -70,6 +92,7 @@ def without_macros(grammar: str, source: bytes) -> bytes:
     if grammar not in ("c", "cpp"):
         return source
     source = MACRO_LINE.sub(lambda match: _blank(match[1]), source)
+    source = MACRO_BEFORE_TYPE.sub(lambda match: match[1] + _blank(match[2]), source)
     if b"SYSCALL" in source:
         source = SYSCALL.sub(_function, source)
     if grammar == "c":
@@ -127,6 +150,14 @@ def first_branches(grammar: str, source: bytes) -> tuple[bytes, list[Span]]:
             if match[1] == b"endif":
                 others += _keep_first(text, conditions.pop())
     return bytes(text), others
+
+
+def without_macro_calls(grammar: str, source: bytes) -> tuple[bytes, list[Span]]:
+    """Return the text without macros with arguments that are a line of their own, and their spans."""
+    if grammar not in ("c", "cpp"):
+        return source, []
+    spans = [match.span(1) for match in MACRO_CALL.finditer(source)]
+    return without(source, spans), spans
 
 
 def unseen(source: bytes, branches: Iterable[Span], keywords: frozenset[bytes]) -> Unseen:

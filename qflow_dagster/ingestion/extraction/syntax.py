@@ -120,8 +120,8 @@ def parse(grammar: Grammar, source: bytes, timeout: float) -> tuple[Tree, list[S
 
     Also return the spans that the tree lacks.
 
-    Where there are errors and the language has a preprocessor, only the first branch of each condition is read if
-    that has fewer errors.
+    Where there are errors and the language has a preprocessor, only the first branch of each condition is read, and
+    macros that are lines of their own are not, if that has fewer errors.
     """
     source = recovery.without_macros(grammar.name, source)
     tree = _parse(grammar, source, timeout)
@@ -129,12 +129,15 @@ def parse(grammar: Grammar, source: bytes, timeout: float) -> tuple[Tree, list[S
         return None
     if grammar.name == "kotlin" and (taken := recovery.annotations_in_expressions(tree.root_node, source)):
         tree = _parse(grammar, recovery.without(source, taken), timeout) or tree
-    if tree.root_node.has_error:
-        text, others = recovery.first_branches(grammar.name, source)
+    lacking: list[Span] = []
+    for change in (recovery.first_branches, recovery.without_macro_calls):
+        if not tree.root_node.has_error:
+            break
+        text, spans = change(grammar.name, source)
         other = _parse(grammar, text, timeout) if text != source else None
         if other and len(_errors(other.root_node)) < len(_errors(tree.root_node)):
-            return other, others
-    return tree, []
+            tree, source, lacking = other, text, lacking + spans
+    return tree, lacking
 
 
 def read(grammar: Grammar, tree: Tree, source: bytes, lacking: Sequence[Span] = ()) -> Found:
@@ -158,7 +161,9 @@ def read(grammar: Grammar, tree: Tree, source: bytes, lacking: Sequence[Span] = 
     # A comment before a call may end with what separates a receiver.
     code = blanked(source, result.comments)
     structure.measure(grammar.name, result.definitions, captures, code, not_calls, values, unseen.calls)
-    result.types = DeclaredTypes(grammar.name, source, result.definitions)
+    # A macro before a name is no type.
+    plain = recovery.without_macros(grammar.name, source)
+    result.types = DeclaredTypes(grammar.name, plain, result.definitions)
     recursion.mark(grammar.name, result.definitions, root, source, result.comments, result.types)
     result.imports = imports.read(grammar.name, captures, source)
     result.namespaces = names.namespaces(grammar.name, captures.get("namespace", []), source)

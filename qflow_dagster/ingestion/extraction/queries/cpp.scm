@@ -8,6 +8,9 @@
 (init_declarator declarator: (identifier) value: (lambda_expression)) @def.function
 (class_specifier name: (_) body: (_)) @def.class
 (namespace_definition) @def.module
+(alias_declaration) @def.type
+(concept_definition) @def.type
+(type_definition type: [(qualified_identifier) (template_type) (decltype)]) @def.type
 (call_expression function: (qualified_identifier name: (identifier) @call))
 (call_expression function: (template_function name: (identifier) @call))
 (new_expression type: (type_identifier) @call)

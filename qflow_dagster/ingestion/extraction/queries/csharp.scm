@@ -13,6 +13,7 @@
 (struct_declaration) @def.struct
 (interface_declaration) @def.interface
 (enum_declaration) @def.enum
+(delegate_declaration) @def.type
 (namespace_declaration) @def.module
 (invocation_expression function: (identifier) @call)
 (invocation_expression function: (member_access_expression name: (identifier) @call))

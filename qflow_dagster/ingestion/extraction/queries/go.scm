@@ -8,6 +8,9 @@
 (keyed_element key: (literal_element (identifier)) value: (literal_element (func_literal))) @def.function
 (type_spec type: (struct_type)) @def.struct
 (type_spec type: (interface_type)) @def.interface
+(type_spec type: [(type_identifier) (qualified_type) (generic_type) (pointer_type) (array_type) (slice_type) (map_type)
+  (channel_type) (function_type) (parenthesized_type)]) @def.type
+(type_alias) @def.type
 (call_expression function: (identifier) @call)
 (call_expression function: (selector_expression field: (field_identifier) @call))
 (import_spec) @import.import

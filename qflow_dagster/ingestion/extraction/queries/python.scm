@@ -1,5 +1,6 @@
 (function_definition) @def.function
 (class_definition) @def.class
+(type_alias_statement) @def.type
 (assignment left: [(identifier) (attribute)] right: (lambda)) @def.function
 (call function: (identifier) @call)
 (call function: (attribute attribute: (identifier) @call))

@@ -4,7 +4,7 @@
 (call method: (identifier) @_define arguments: (argument_list . [(simple_symbol) (string)]) block: (_)
   (#eq? @_define "define_method")) @def.function
 (class) @def.class
-(assignment left: (constant) right: (call receiver: (constant) @_type method: (identifier) @_new block: (_))
+(assignment left: (constant) right: (call receiver: (constant) @_type method: (identifier) @_new)
   (#match? @_type "^(Class|Module|Struct|Data)$") (#match? @_new "^(new|define)$")) @def.class
 (module) @def.module
 (call method: (identifier) @call)

@@ -10,6 +10,8 @@
 (impl_item) @def.impl
 (mod_item body: (_)) @def.module
 (macro_definition) @def.macro
+; Not those in types, which give a trait what it declares.
+[(source_file (type_item) @def.type) (mod_item body: (declaration_list (type_item) @def.type)) (block (type_item) @def.type)]
 (call_expression function: (identifier) @call)
 (call_expression function: (field_expression field: (field_identifier) @call))
 (call_expression function: (scoped_identifier name: (identifier) @call))

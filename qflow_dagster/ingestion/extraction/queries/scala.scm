@@ -6,6 +6,7 @@
 (package_object) @def.object
 (trait_definition) @def.trait
 (enum_definition) @def.enum
+(type_definition) @def.type
 (call_expression function: (identifier) @call)
 (call_expression function: (field_expression field: (identifier) @call))
 (instance_expression (type_identifier) @call)

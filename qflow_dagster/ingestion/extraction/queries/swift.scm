@@ -13,6 +13,7 @@
 (class_declaration declaration_kind: "struct") @def.struct
 (class_declaration declaration_kind: "enum") @def.enum
 (protocol_declaration) @def.interface
+(typealias_declaration) @def.type
 (call_expression (simple_identifier) @call (call_suffix . [(value_arguments . "(") (lambda_literal)]))
 (call_expression (navigation_expression (navigation_suffix (simple_identifier) @call))
   (call_suffix . [(value_arguments . "(") (lambda_literal)]))
