@@ -13,7 +13,7 @@ from sqlalchemy import text
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT
 from qflow_dagster.knowledge import lookups
 from qflow_dagster.knowledge.declarations import TYPES, family
-from qflow_dagster.knowledge.evidence import C_ENDINGS, QuestionContext, listed
+from qflow_dagster.knowledge.evidence import C_FAMILY, QuestionContext, listed
 from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
 
 # `impl<T> Limit<T>`, `extension Limit<Int>`: their names have parameters, and maybe the path of the type.
@@ -51,7 +51,7 @@ def with_parameters(context: QuestionContext, parts: Sequence[SymbolLocation]) -
 
 def renamed(context: QuestionContext, part: SymbolLocation) -> list[SymbolLocation]:
     """Return the type of C that another name is given to: `typedef struct a { ... } b`, `typedef struct a b`."""
-    if part.kind != "type" or not part.path.endswith(C_ENDINGS):
+    if part.kind != "type" or not part.path.endswith(C_FAMILY):
         return []
     if named := _TYPEDEF.match(part.signature):
         found = lookups.symbols(context.connection, context.snapshot, named[1])
