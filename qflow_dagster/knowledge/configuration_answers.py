@@ -197,7 +197,7 @@ def _importing(context: QuestionContext, requiring: list[_Manifest]) -> tuple[st
             packages.setdefault(ecosystem, {}).update(groups)
     if not packages:
         return "", []
-    found: dict[str, tuple[int, str, bool]] = {}
+    found: dict[str, tuple[list[int], str, bool]] = {}
     for ecosystem, names in packages.items():
         rows = graph.imports_of_code(context.connection, context.snapshot, ecosystem.files)
         named = [
@@ -209,19 +209,21 @@ def _importing(context: QuestionContext, requiring: list[_Manifest]) -> tuple[st
             if any(package_names.is_of_group(row.module, group) for group in names.values())
         ]
         for row in named:
-            found.setdefault(row.path, (row.line, row.module, row.test))
+            lines = sorted({*found.get(row.path, ([],))[0], *row.lines})
+            found[row.path] = lines, found.get(row.path, ((), row.module))[1], row.test
     if not all(ecosystem.complete for ecosystem in packages):
         context.limit("a package may have modules of other names, and code may use it without an import")
     if not found:
         return "no file imports a module of that name", []
     groups = [[path for path in found if found[path][2] == tests] for tests in (False, True)]
     parts = [
-        f"{counted(len(paths), what, 'import')} it: {listed([f'{path}:{found[path][0]}' for path in paths])}"
+        f"{counted(len(paths), what, 'import')} it: {listed([f'{path}:{found[path][0][0]}' for path in paths])}"
         for paths, what in zip(groups, ("file", "test file"), strict=True)
         if paths
     ]
     return "; ".join(parts), [
-        context.at(path, found[path][0], f"imports {found[path][1]}")
+        item
         for paths in groups
         for path in paths[: 2 * MAX_ROWS]
+        for item in context.at_each(path, found[path][0], f"imports {found[path][1]}")
     ]

@@ -62,7 +62,9 @@ def used(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if imports:
         who = "" if parts else f"{subject} is "
         parts.append(f"{who}imported by " + listed([f"{i.path}:{i.line}" for i in imports]))
-    evidence += [context.at(i.path, i.line, f"imports {subject} from {i.module}") for i in imports[:MAX_ROWS]]
+    evidence += [
+        context.at(i.path, i.line, f"imports {subject} from {i.module}") for i in imports[: 3 * MAX_ROWS]
+    ]
     others = beside_calls(context, found, {(i.path, i.line) for i in imports})
     if not calls and symbols:
         symbol = context.definition()
@@ -143,7 +145,8 @@ def dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
         parts.append(f"{counted(rows[0].total, 'file', 'import')} {path}: {importing}")
     if others:
         parts.append(users_as_text(path, others))
-    evidence += [context.at(row.path, row.line, f"imports {path}") for row in rows[: 2 * MAX_ROWS]]
+    for row in rows[: 2 * MAX_ROWS]:
+        evidence += context.at_each(row.path, row.lines, f"imports {path}")
     evidence += [context.at(row.path, row.line, row.text) for row in others[: 3 * MAX_ROWS]]
     if not parts:
         return f"no file of the repository imports {path}", [context.at(path, 1, path)]
@@ -214,7 +217,8 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
             f"{len(levels):,} directly or through others; {count(len(tests), 'test file')} among them"
             + (f": {listed(tests)}" if tests else "")
         )
-        evidence += [context.at(row.path, row.line, f"imports {row.target}") for row in levels[:MAX_ROWS]]
+        for row in levels[:MAX_ROWS]:
+            evidence += context.at_each(row.path, row.lines, f"imports {row.target}")
     if not found and (users := without_import(context, [path], {row.path for row in direct})):
         parts.append(users_as_text(path, users))
         evidence += [context.at(row.path, row.line, row.text) for row in users[: 3 * MAX_ROWS]]
