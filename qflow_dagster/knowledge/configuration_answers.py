@@ -1,15 +1,15 @@
 """Answers on configuration and dependencies: environment variables with their defaults, packages of manifests.
 
-Belongs here: what is read from the environment, by the calls of each language that do it, and what manifests require.
-Does not belong here: the formats of manifests (`manifests`), other facts of them (`project_answers`), a single name in
-the code (`code_answers`).
+Belongs here: what is read from the environment, by the calls of each language that do it, and what manifests require:
+packages, and versions of languages and tools. Does not belong here: the formats of manifests (`manifests`,
+`runtime_versions`), other facts of them (`project_answers`), a single name in the code (`code_answers`).
 """
 
 import re
 from contextlib import suppress
 from typing import NamedTuple
 
-from qflow_dagster.knowledge import git_facts, graph, lookups, manifests, package_names
+from qflow_dagster.knowledge import git_facts, graph, lookups, manifests, package_names, runtime_versions
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -97,10 +97,17 @@ class _Manifest(NamedTuple):
 def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """List the packages that the manifests require, those for development apart; name manifests that are not read.
 
-    Of a package that is named, also the files that import it.
+    Of a package that is named, also the files that import it; of a language or runtime, the versions that are needed.
     """
-    found, unread = _read(context)
     wanted = context.subject
+    runtime = runtime_versions.runtime_of(wanted)
+    needed, versions = _versions(context, runtime) if runtime or not wanted else ("", [])
+    if runtime and needed:
+        context.limit(
+            "what continuous integration, containers and documents say of versions was not looked at"
+        )
+        return needed, versions
+    found, unread = _read(context)
     if wanted:
         found = _requiring(found, wanted)
     parts, evidence = [], []
@@ -120,6 +127,8 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if unread:
         context.limit(f"manifests that are not read, or not completely: {listed(unread)}")
     if not parts:
+        if versions:
+            return needed, versions
         name = context.subject or "dependencies"
         also = f"; not read, or not completely: {listed(unread)}" if unread else ""
         raise UnansweredError(f"no manifest that is understood names {name}{also}")
@@ -130,7 +139,25 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
             sentence = f"no package is called {wanted}, but these have it in their names: {sentence}"
         said, importing = _importing(context, found)
         return f"{sentence}; {said}" if said else sentence, evidence + importing
-    return sentence, evidence
+    return f"{sentence}; {needed}" if needed else sentence, evidence + versions
+
+
+def _versions(context: QuestionContext, runtime: str | None) -> tuple[str, list[Evidence]]:
+    """Say which versions of a language or runtime are needed, and where that is said; of all that are, without one."""
+    paths = lookups.named(context.connection, context.snapshot, runtime_versions.FILES)
+    found = [
+        (path, each)
+        for path, content in context.texts(paths).items()
+        for each in runtime_versions.read(path, content)
+        if runtime in (None, each.runtime)
+    ]
+    if len(paths) == lookups.MAX_ROWS:
+        context.limit(f"only the first {lookups.MAX_ROWS} manifests and build files were read for versions")
+    items = [f"{each.words} ({path}:{each.line})" for path, each in found]
+    return f"needs {listed(items)}" if items else "", [
+        context.at(path, each.line, item)
+        for (path, each), item in zip(found[: 2 * MAX_ROWS], items[: 2 * MAX_ROWS], strict=True)
+    ]
 
 
 def _read(context: QuestionContext) -> tuple[list[_Manifest], list[str]]:

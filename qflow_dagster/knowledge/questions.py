@@ -23,6 +23,7 @@ from qflow_dagster.knowledge.question_patterns import (
     REWORDED,
 )
 from qflow_dagster.knowledge.question_subjects import subjects
+from qflow_dagster.knowledge.runtime_versions import runtime_of
 from qflow_dagster.safety.storable import storable_text
 
 MAX_LENGTH = 2_000
@@ -181,6 +182,8 @@ def _is_unlikely(
 ) -> bool:
     """Return whether a pattern has a question that is surely of another kind, or took a usual word for a name."""
     subject = understood.subject
+    if understood.kind == "requirements" and runtime_of(subject):
+        return False
     if subject in names.names or understood.kind in ("between", "placement"):
         probability = dict(readings).get(understood.kind, 0)
         return readings[0].probability > SURE and probability < 1 - SURE
