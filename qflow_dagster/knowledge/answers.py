@@ -137,6 +137,11 @@ def _placed(connection: Connection, snapshot: Snapshot, understood: ParsedQuesti
         found = lookups.symbols(connection, snapshot, qualified)
         if found and f".{found[0].name}".endswith(f".{lookups.short_name(understood.subject)}"):
             return understood._replace(subject=qualified)
+    # A member that is no symbol.
+    if understood.place and not lookups.existing(connection, snapshot, [understood.subject]):
+        types = lookups.symbols(connection, snapshot, understood.place)
+        if any(symbol.kind in TYPES for symbol in types):
+            return understood._replace(subject=f"{understood.place}.{understood.subject}")
     return understood
 
 

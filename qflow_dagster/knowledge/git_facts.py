@@ -116,7 +116,8 @@ def history_of_lines(
             printed = history.run("log", "--no-renames", *command, commit, **options)
             if b"\n--- /dev/null\n" in printed:
                 raise error
-    adds = re.compile(rf"^\+.*(?<![\w$]){re.escape(name)}(?![\w$])", re.MULTILINE)
+    sigil = r"\$?" if path.endswith(".php") else ""
+    adds = re.compile(rf"^\+.*(?<![\w$]){sigil}{re.escape(name)}(?![\w$])", re.MULTILINE)
     changes = []
     for record in printed.decode("utf-8", "replace").split("\x01")[1:]:
         head, _, patch = record.partition("\n")

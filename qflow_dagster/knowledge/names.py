@@ -4,7 +4,9 @@ People write names in other cases, and name members with a type that inherits th
 up (`lookups`).
 """
 
-from qflow_dagster.knowledge import lookups
+import re
+
+from qflow_dagster.knowledge import git_facts, lookups
 from qflow_dagster.knowledge.declarations import TYPES, Definition
 from qflow_dagster.knowledge.evidence import QuestionContext, UnansweredError, listed
 from qflow_dagster.knowledge.inheritance import Inheritance
@@ -22,7 +24,7 @@ def exactly(context: QuestionContext) -> QuestionContext:
         return context
     symbols = lookups.symbols(context.connection, context.snapshot, subject)
     if not symbols:
-        return context
+        return context._replace(subject=_without_sigil(context))
     asked = subject.rpartition(":")[2] if "/" in subject else subject
     short = lookups.short_name(asked.replace("#", ".").replace("->", "."))
     if all(lookups.short_name(symbol.name) != short for symbol in symbols):
@@ -48,6 +50,16 @@ def exactly(context: QuestionContext) -> QuestionContext:
         )
     context.limit(f"{owner} has no {short} of its own; this is of {inherited.name}, which it inherits")
     return context._replace(subject=f"{inherited.path}:{inherited.name}")
+
+
+def _without_sigil(context: QuestionContext) -> str:
+    """Return the subject without what Ruby and PHP write before the names of attributes and variables."""
+    bare = re.sub(r"(^|[.:#>])(?:@@?|\$)(?=\w)", r"\1", context.subject)
+    if "$" in context.subject:
+        # In JavaScript it is part of a name.
+        lines = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, context.short_name)
+        return bare if all(line.path.endswith(".php") for line in lines) else context.subject
+    return bare
 
 
 def _parts(name: str) -> list[str]:

@@ -99,6 +99,15 @@ _EITHER = re.compile(
 )
 
 
+# "the field size of Box", "Box's size property": Box.size.
+_MEMBERS = r"(?:fields?|property|properties|attribute|member|instance variable|ivar)"
+_MEMBER_OF = re.compile(
+    rf"(?:\bthe )?\b{_MEMBERS} [`'\"]?[@$#]?(\w+)[`'\"]? (?:of|in|on) (?:the )?(?:class |struct |type )?"
+    r"[`'\"]?([A-Z]\w+)[`'\"]?(?![\w./:-]*\w)"
+)
+_MEMBER = re.compile(rf"\b([A-Z]\w+)['\u2019]s [`'\"]?[@$#]?(\w+)[`'\"]? {_MEMBERS}\b")
+
+
 class ParsedQuestion(NamedTuple):
     """The kind of a question (or `search`), its subject, and the second subject of kinds that have two.
 
@@ -143,6 +152,7 @@ def read(question: str, repository: str = "", exist: Exist | None = None) -> Rea
     normalized = CONTRACTED.sub(lambda match: f"{match[1]} {CONTRACTIONS[match[2].lower()]} ", written)
     name = rf"{re.escape(repository)}(?:'s)?" if repository else r"(?!)"
     place = rf" (?:with)?in (?:the |this |our )?(?:(?:{name} )?{_CODEBASE}|{name})(?= |$)"
+    normalized = _MEMBER_OF.sub(r"\2.\1", _MEMBER.sub(r"\1.\2", normalized))
     plain = _EITHER.sub(r"\1", re.sub(place, "", normalized, flags=re.IGNORECASE))
     names, readings = learned_wordings.read(plain, exist, repository)
     understood = _parsed(written, plain, names, readings, exist)
