@@ -27,7 +27,9 @@ _PARAMETERS_OF = re.compile(r"\w\s+\w|:")
 # Parentheses in parentheses, and parameters of types in others.
 MAX_NESTED = 5
 _INSIDE = re.compile(r"\([^()]*\)|<[^<>]*>")
-_BASE_LIST = re.compile(r"\b(?:extends|implements|with)\b(.*)$|(?<!:):(?!:)(.*)$|<\s+([\w:]+)\s*$")
+_BASE_LIST = re.compile(
+    r"\b(?:extends|implements|with)\b(.*)$|(?<!:):(?!:)(.*)$|<\s+(?:::)?([\w:]+)\s*(?:$|[;#]|\.new\b|\bend\b)"
+)
 # What constrains or implements bases, and is none.
 _AFTER_BASES = re.compile(r"\bwhere\b.*$|\bby\s+\w+")
 _SCRIPTS = FAMILIES[-1]
@@ -102,6 +104,8 @@ def qualified_bases_of(kind: str, name: str, signature: str) -> list[str]:
     if kind == "impl":
         match = _IMPLEMENTED.match(signature)
     else:
+        if after.lstrip().startswith((";", "#")):
+            return []  # The body of a class of Ruby on the same line, a comment.
         match = _IN_PARENTHESES.match(after)
         if match is None or _PARAMETERS_OF.search(match[1]):
             for _ in range(MAX_NESTED):

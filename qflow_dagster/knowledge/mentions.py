@@ -63,6 +63,7 @@ _ROLES = (
         ),
         "as a type",
     ),
+    (re.compile(r"^use_declaration$"), "taken in"),
     (re.compile(r"^return"), "returned"),
     (re.compile(r"^(?:throw|raise)"), "raised"),
     (
@@ -270,10 +271,16 @@ def _is_import(node: "Node") -> bool:
     """Return whether a name stands in an import, which the facts have."""
     around = node
     for _ in range(MAX_DEPTH):
+        if around is not None and around.type == "use_declaration" and _is_in_body(around):
+            return False  # A type of PHP takes in a trait.
         if around is None or _IMPORTS.search(around.type):
             return around is not None
         around = around.parent  # pyright: ignore[reportAssignmentType]
     return False
+
+
+def _is_in_body(node: "Node") -> bool:
+    return node.parent is not None and node.parent.type in ("declaration_list", "enum_declaration_list")
 
 
 def _is_declared(parent: "Node", node: "Node") -> bool:

@@ -38,6 +38,12 @@ _TYPES = (
 _REVISION = r"[^\s,;]+"
 _PLAIN = r"[^\s,;.]+(?:\.[^\s,;.]+)*"
 _CHANGES = r"(?:changes|commits|diff|log)"
+# A type takes in a module or trait, and a file includes another one; names of types begin with a capital.
+_TAKES = (
+    r"(?:who|what|(?:which|what) (?:class|module|type|trait|plugin|struct)\w*) "
+    r"(?:includes?|prepends?|mix(?:es)? in|takes? in|conforms? to|derives?)"
+)
+_CONSTANT = r"(?-i:[A-Z])[\w:\\]*"
 # A language or runtime, in a question on its version that is not on history.
 _RUNTIME = rf"(?P<subject>{runtime_versions.NAMES})"
 _TODAY = (
@@ -176,7 +182,8 @@ PATTERNS = {
         rf"(?:who|what) is affected by (?:(?:a change|changes) (?:of|to|in) |changing )?{_S}",
     ],
     "dependents": [
-        rf"(?:who|what|{_WHICH}|how many files) (?:depends? on|imports?|includes?|requires?) {_S}",
+        rf"(?!{_TAKES} {_CONSTANT}$)(?:who|what|{_WHICH}|how many files) "
+        rf"(?:depends? on|imports?|includes?|requires?) {_S}",
         rf"(?:dependents|importers) of {_S}",
         rf"(?:is|are) {_S} (?:imported|included|required)",
         rf"where {_IS} {_S} (?:imported|included|required)",
@@ -315,6 +322,7 @@ PATTERNS = {
         r"implementers|derived classes)"
         rf" of {_S}",
         rf"(?:does|do|is|are) any\w*(?: \w+)? (?:inherit|derive|derived|subclass|extend|implement)\w*(?: from)? {_S}",
+        rf"{_TAKES} (?P<subject2>{_CONSTANT})",
     ],
     "word": [
         r"where (?:is|are) (?:the )?(?:environment variables?|env vars?|settings?|options?|flags?|constants?) "

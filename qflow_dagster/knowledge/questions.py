@@ -35,11 +35,11 @@ _NOISE = re.compile(
     r"^(?:the |a |an |this |our )*(?:(?:function|method|class|struct|type|interface|protocol|trait|module|"
     r"file|folder|directory|symbol|macro|"
     r"exception|error|fixture|decorator|"
-    r"constant|package|variable|enum) )?(?:called |named )?",
+    r"constant|package|plugin|variable|enum) )?(?:called |named )?",
     re.IGNORECASE,
 )
 _TRAILING = re.compile(
-    r" (?:function|method|class|struct|type|interface|trait|module|file|folder|symbol|macro|package|"
+    r" (?:function|method|class|struct|type|interface|trait|module|file|folder|symbol|macro|package|plugin|"
     r"exception|error|fixture|decorator)$",
     re.IGNORECASE,
 )
@@ -194,6 +194,8 @@ def _is_unlikely(
     subject = understood.subject
     if understood.kind == "requirements" and runtime_of(subject):
         return False
+    if understood.kind == "subclasses" and readings[0].kind == "dependents":
+        return False  # "Includes" is said of files and of types, and the pattern knows a type by its capital.
     if subject in names.names or understood.kind in ("between", "placement"):
         probability = dict(readings).get(understood.kind, 0)
         return readings[0].probability > SURE and probability < 1 - SURE
