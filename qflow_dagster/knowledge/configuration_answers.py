@@ -6,10 +6,20 @@ packages, and versions of languages and tools. Does not belong here: the formats
 """
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from qflow_dagster.knowledge import git_facts, graph, lookups, manifests, package_names, runtime_versions
+from qflow_dagster.knowledge import (
+    environment_names,
+    git_facts,
+    graph,
+    lookups,
+    manifests,
+    package_names,
+    runtime_versions,
+)
+from qflow_dagster.knowledge.environment_names import Name
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -23,15 +33,19 @@ from qflow_dagster.knowledge.project_answers import line_of
 
 # Of variables, and of the packages of a manifest, this many are named.
 MAX_NAMES = 40
+# Of files that read variables, the text of so many is looked at for names in variables.
+MAX_FILES = 200
 # The call that reads a variable, in the basic syntax of git grep and as what follows it.
 _READS = (
     r"os\.environ|os\.getenv|getenv|Getenv|LookupEnv|env::var|env::var_os|env!|option_env!|process\.env|"
-    r"import\.meta\.env|System\.getProperty|System\.getenv|ENV\[|ENV\.fetch|GetEnvironmentVariable|_ENV\[|envvar *="
+    r"import\.meta\.env|System\.getProperty|System\.getenv|processInfo\.environment|"
+    r"ENV\[|ENV\.fetch|GetEnvironmentVariable|_ENV\[|envvar *="
 )
-_NAME = re.compile(
-    rf"(?:{_READS})(?:\.get|\.setdefault|\.fetch|_os)?(?:\?)?\s?[.(\[]?[(\[]?\s?"
-    r"(?:[\"'](?P<literal>[\w.:-]{1,80})[\"']|(?P<name>[A-Za-z_][\w.]{1,80}))"
+_CALL = re.compile(
+    rf"(?:{_READS})(?:\.get|\.setdefault|\.fetch|_os)?(?:\?)?\s?(?P<opening>[.(\[]?[(\[]?\s?&?)"
 )
+_VARIABLE = re.compile(r"[A-Za-z_][\w.]{1,80}")
+_COMMENT = re.compile(r"//|#(?!\[|define|if)|/?\*|--|;")
 _DEFAULT = re.compile(
     r"^[\"']?\s?(?:,\s?(?P<argument>[^,()]{1,60})|[\])]*\s?(?:\|\||\?\?|\bor\b)\s?(?P<otherwise>[^\s;,)]{1,60})"
     r"|[\])]*\.unwrap_or(?:_else)?\((?P<rust>[^()]{1,60}))"
@@ -49,11 +63,14 @@ def configuration(context: QuestionContext) -> tuple[str, list[Evidence]]:
     unread = lookups.unread_paths(context.connection, context.snapshot, paths, own=True)
     code |= {path: (False, False, path) for path in unread}
     variables: dict[str, tuple[str, git_facts.Line]] = {}
-    for row in sorted((row for row in lines if row.path in code), key=lambda row: code[row.path]):
-        for match in _NAME.finditer(row.text[:1_000]):
-            name = match["literal"] or match["name"]
-            if name not in _NO_VARIABLES and name not in variables:
-                variables[name] = default_of(row.text[match.end() :]), row
+    composed: dict[str, git_facts.Line] = {}
+    texts = context.texts(sorted(code)[:MAX_FILES])
+    rows = [row for row in lines if row.path in code and not _COMMENT.match(row.text)]
+    for row in sorted(rows, key=lambda row: code[row.path]):
+        for name, rest in _names(row, texts.get(row.path, "")):
+            if name.composed:
+                composed.setdefault(name.words, row)
+            variables.setdefault(name.words, (default_of(rest), row))
     own = {name: found for name, found in variables.items() if not code[found[1].path][0]}
     shown = own or variables
     if not shown:
@@ -65,12 +82,33 @@ def configuration(context: QuestionContext) -> tuple[str, list[Evidence]]:
     context.limit(
         "what frameworks, wrappers and configuration files read was not looked for, only calls that read a variable"
     )
+    if found := {name: row for name, row in composed.items() if name in shown}:
+        items_of = listed([f"{name} ({row.path}:{row.line})" for name, row in found.items()])
+        context.limit(
+            f"each of these is composed, or what has the name, and may be several variables: {items_of}"
+        )
     verb = "read" if own else "read, by tests alone"
     more = f" and {len(items) - MAX_NAMES} more" if len(items) > MAX_NAMES else ""
     sentence = f"{count(len(shown), 'environment variable')} {verb}: {', '.join(items[:MAX_NAMES])}{more}"
     if own and len(own) < len(variables):
         sentence += f"; tests read {len(variables) - len(own):,} more"
     return sentence, [context.at(row.path, row.line, row.text) for _, row in list(shown.values())[:MAX_NAMES]]
+
+
+def _names(row: git_facts.Line, content: str) -> Iterator[tuple[Name, str]]:
+    """Yield the names of the variables that a line reads, each with what follows it; one may be what has the name."""
+    text = row.text[:1_000]
+    for call in _CALL.finditer(text):
+        if name := environment_names.read(text[call.end() :]):
+            yield name, text[call.end() + name.end :]
+        elif (match := _VARIABLE.match(text, call.end())) and match[0] not in _NO_VARIABLES:
+            rest = text[match.end() :]
+            if call["opening"].startswith("."):  # `process.env.PORT`
+                yield Name(match[0].partition(".")[0], False, 0), rest
+            elif held := environment_names.assigned(content, row.line, match[0]):
+                yield held[0], rest
+            else:
+                yield Name(match[0], True, 0), rest
 
 
 def default_of(rest: str) -> str:
