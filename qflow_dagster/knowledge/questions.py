@@ -100,10 +100,10 @@ _EITHER = re.compile(
 
 
 # "the field size of Box", "Box's size property": Box.size.
-_MEMBERS = r"(?:fields?|property|properties|attribute|member|instance variable|ivar)"
+_MEMBERS = r"(?:field|property|attribute|member|instance variable|ivar)"
 _MEMBER_OF = re.compile(
-    rf"(?:\bthe )?\b{_MEMBERS} [`'\"]?[@$#]?(\w+)[`'\"]? (?:of|in|on) (?:the )?(?:class |struct |type )?"
-    r"[`'\"]?([A-Z]\w+)[`'\"]?(?![\w./:-]*\w)"
+    rf"(?:\bthe )?(?<!which )(?<!what )\b{_MEMBERS} [`'\"]?[@$#]?(\w+)[`'\"]? "
+    r"(?:of|in|on) (?:the )?(?:class |struct |type )?[`'\"]?([A-Z]\w+)[`'\"]?(?![\w./:-]*\w)"
 )
 _MEMBER = re.compile(rf"\b([A-Z]\w+)['\u2019]s [`'\"]?[@$#]?(\w+)[`'\"]? {_MEMBERS}\b")
 
