@@ -4,7 +4,7 @@ Belongs here: which function answers each kind of question, and the answers on s
 here: understanding questions (`questions`), other answers (the modules `*_answers`), SQL (`lookups`, `index`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from sqlalchemy import Connection
@@ -13,9 +13,9 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge import (
+    call_answers,
     callers,
     code_answers,
-    code_trees,
     configuration_answers,
     coverage_answers,
     dead_code,
@@ -38,7 +38,7 @@ from qflow_dagster.knowledge import (
     search,
     use_answers,
 )
-from qflow_dagster.knowledge.declarations import TYPES, Call, arity, titled
+from qflow_dagster.knowledge.declarations import TYPES, arity, titled
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     NOT_KNOWN,
@@ -53,16 +53,12 @@ from qflow_dagster.knowledge.mentions import at
 from qflow_dagster.knowledge.question_forms import FORMS, form_of, nearest_forms
 from qflow_dagster.knowledge.questions import ParsedQuestion, Read, read
 
-# A call that could be of more definitions than this is shown without them.
-MAX_PLACES = 2
 # Kinds of questions that the lines with a name answer in part, if it is that of nothing that is known.
 _OF_LINES = frozenset(["affected", "tests", "used"])
 # Kinds of questions about one name that may have been removed.
 _OF_NAMES = frozenset(
     ["affected", "calls", "defined", "describe", "history", "introduced", "members", "used", "word"]
 )
-# A function may have more calls than an answer lists the lines of.
-MAX_CALLS = 40
 
 
 def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
@@ -138,6 +134,11 @@ def _placed(connection: Connection, snapshot: Snapshot, understood: ParsedQuesti
         found = lookups.symbols(connection, snapshot, qualified)
         if found and f".{found[0].name}".endswith(f".{lookups.short_name(understood.subject)}"):
             return understood._replace(subject=qualified)
+    # A member that is no symbol.
+    if understood.place and not lookups.existing(connection, snapshot, [understood.subject]):
+        types = lookups.symbols(connection, snapshot, understood.place)
+        if any(symbol.kind in TYPES for symbol in types):
+            return understood._replace(subject=f"{understood.place}.{understood.subject}")
     return understood
 
 
@@ -200,62 +201,6 @@ def _defined(context: QuestionContext) -> tuple[str, list[Evidence]]:
     ]
 
 
-def _calls(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    context.definition()
-    symbols = lookups.symbols(context.connection, context.snapshot, context.subject)
-    groups = callers.same(symbols)[: callers.MAX_DEFINITIONS]
-    code_answers.say_homonyms(context)
-    sentences, evidence = [], []
-    for symbol, *_ in groups:
-        called = callers.called(context.connection, context.snapshot, symbol)
-        lines = _call_lines(context, symbol, [call for call, _ in called])
-        targets: dict[str, list[tuple[str, int]]] = {}
-        for call, target in called:
-            places = [(d.path, d.line) for d in target.definitions]
-            targets.setdefault(call.name, places if len(places) <= MAX_PLACES else [])
-        # What the repository defines says more of a function than what it calls of others.
-        targets = dict(sorted(targets.items(), key=lambda item: not item[1]))
-        items = [
-            name
-            + (f" ({' or '.join(f'{path}:{line}' for path, line in places)})" if places else "")
-            + (f" (lines {listed([str(line) for line in lines[name]])})" if len(lines[name]) > 1 else "")
-            for name, places in targets.items()
-        ]
-        if not items and symbol.kind in TYPES:
-            context.limit(
-                f"methods of {symbol.name} that stand outside of its declaration were not looked at"
-            )
-        more = f" and {len(items) - MAX_CALLS:,} more" if len(items) > MAX_CALLS else ""
-        names = ", ".join(items[:MAX_CALLS]) + more
-        sentences.append(f"{symbol.name} ({symbol.path}:{symbol.line}) calls {names or 'nothing by name'}")
-        evidence.append(context.at(symbol.path, symbol.line, symbol.signature))
-        rows = [(name, line) for name in targets for line in lines[name]]
-        if len(rows) > MAX_CALLS:
-            context.limit(f"of {len(rows)} calls in {symbol.name}, the lines of {MAX_CALLS} are listed")
-        evidence += [context.at(symbol.path, line, f"calls {name}") for name, line in rows[:MAX_CALLS]]
-        evidence += [
-            context.at(path, line, f"defines {name}")
-            for name, places in list(targets.items())[:MAX_ROWS]
-            for path, line in places
-        ]
-    return "; ".join(sentences), evidence
-
-
-def _call_lines(
-    context: QuestionContext, symbol: lookups.SymbolLocation, calls: Sequence[Call]
-) -> dict[str, list[int]]:
-    """Return the lines on which a symbol calls each name: of several calls the facts have the first."""
-    lines: dict[str, list[int]] = {}
-    for call in calls:
-        lines.setdefault(call.name, []).append(call.line)
-    if repeated := {call.name for call in calls if call.number > 1}:
-        text = context.texts([symbol.path]).get(symbol.path, "")
-        more = code_trees.call_lines(symbol.path, text, symbol.line, symbol.end_line, repeated)
-        for name, further in more.items():
-            lines[name] += further
-    return {name: sorted(set(found)) for name, found in lines.items()}
-
-
 def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if context.file():
         return orientation_answers.purpose(context)
@@ -303,7 +248,7 @@ KINDS: dict[str, Callable[[QuestionContext], tuple[str, list[Evidence]]]] = {
     "dependents": use_answers.dependents,
     "affected": use_answers.affected,
     "dependencies": file_answers.dependencies,
-    "calls": _calls,
+    "calls": call_answers.calls,
     "subclasses": inheritance_answers.subclasses,
     "bases": inheritance_answers.bases,
     "raised": raise_answers.raised,

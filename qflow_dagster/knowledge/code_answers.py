@@ -21,7 +21,7 @@ from qflow_dagster.knowledge.evidence import (
     parts_of,
 )
 from qflow_dagster.knowledge.lookups import SymbolLocation
-from qflow_dagster.knowledge.mentions import at, mentions, say_what_is_unread, where
+from qflow_dagster.knowledge.mentions import SET, Mentions, at, mentions, say_what_is_unread, where
 
 # The kind of what is declared and no symbol.
 VALUE = "field"
@@ -30,6 +30,9 @@ POSSIBLY = "may also be called, on what has no declared type or that of an inter
 
 # Of so many lines the text is given, too.
 MAX_QUOTED = 3
+# What a method sets of its own object, and the methods that make it.
+_OF_SELF = re.compile(r"(?:\b(?:self|this|cls)(?:\.|->)|@)#?\w")
+_CONSTRUCTORS = frozenset(["__init__", "__new__", "constructor", "initialize", "__construct", "init"])
 
 
 def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -38,6 +41,8 @@ def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
     Few lines are given with their text, which may say more: the default of a variable.
     """
     found = mentions(context, context.subject)
+    if not (found.uses or found.declarations or found.prose) and (member := _member(context)):
+        return member
     rows = [*found.uses, *found.declarations, *found.prose]
     if not rows:
         return _unread_word(context, found.unread)
@@ -58,6 +63,26 @@ def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
         parts += [listed(items)] if items else []
         evidence += [context.at(row.path, row.line, row.text) for row in group[:MAX_ROWS]]
     return f"{context.subject} is in {count(len(rows), 'line')} of code: {'; '.join(parts)}", evidence
+
+
+def _member(context: QuestionContext) -> tuple[str, list[Evidence]] | None:
+    """Answer for a member that is no symbol, of the type that the subject names; None if that names none."""
+    *scopes, name = parts_of(context.subject)
+    # All lines that have the name are answered, not only that of a declaration.
+    values = declared_values(context._replace(subject=name, limits=[])) if scopes else []
+    if not values:
+        return None
+    elsewhere = [row for row in values if scopes[-1] not in _scopes(row)]
+    if len(elsewhere) == len(values):
+        context.limit(f"no {name} of {scopes[-1]} was found; this is of what has the name {name}")
+    elif elsewhere:
+        others = listed(_places(elsewhere))
+        context.limit(f"what else has the name {name} ({others}) may be meant in some of the lines")
+    return word(context._replace(subject=name))
+
+
+def _scopes(symbol: SymbolLocation) -> list[str]:
+    return [*symbol.name.split("."), *symbol.path.split("/")]
 
 
 def _unread_word(context: QuestionContext, unread: Sequence[git_facts.Line]) -> tuple[str, list[Evidence]]:
@@ -94,6 +119,10 @@ def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """
     name = context.short_name
     found = mentions(context, name)
+    if not found.declarations and (attributes := declared_values(context)):
+        return f"{name}, no function or type, is set in {listed(_places(attributes))}", [
+            context.at(row.path, row.line, row.signature) for row in attributes[: 2 * MAX_ROWS]
+        ]
     if not found.declarations:
         raise UnansweredError(
             f"no code declares {context.subject!r} in a way that is understood"
@@ -139,15 +168,17 @@ def declared_values(context: QuestionContext) -> list[SymbolLocation]:
         # Tests give values to what the program has.
         found = found._replace(declarations=[r for r in found.declarations if not any(code[r.path][:2])])
     rows: list[git_facts.Line] = found.declarations
+    attributes = {} if rows else _attributes(context, found)
+    rows = rows or list(attributes)
     around = lookups.enclosing(connection, snapshot, [(row.path, row.line) for row in rows])
-    scopes = {row: around[row.path, row.line] for row in rows}
+    scopes = {row: attributes.get(row, around[row.path, row.line]) for row in rows}
     asked = parts_of(context.subject)
     if asked[1:]:
         own = [row for row in rows if asked[-2] in [*scopes[row].split("."), *row.path.split("/")]]
         if rows and not own:
             context.limit(f"no {name} of {asked[-2]} was found; this is of what has the name {name}")
         rows = own or rows
-    lasting = [row for row in rows if not _is_function(context, row, scopes[row])]
+    lasting = [row for row in rows if row in attributes or not _is_function(context, row, scopes[row])]
     oids = lookups.object_ids(connection, snapshot, [row.path for row in rows])
     return [
         SymbolLocation(
@@ -155,6 +186,31 @@ def declared_values(context: QuestionContext) -> list[SymbolLocation]:
         )
         for row in lasting or rows
     ]
+
+
+def _attributes(context: QuestionContext, found: Mentions) -> dict[git_facts.Line, str]:
+    """Return the first line in each type that sets an attribute of a name, in a constructor if one does; with the type.
+
+    Languages without declarations of attributes have them so.
+    """
+    rows = [row for row in found.uses if found.roles[row.path, row.line] == SET and _OF_SELF.search(row.text)]
+    around = lookups.enclosing(context.connection, context.snapshot, [(row.path, row.line) for row in rows])
+    first: dict[tuple[str, str], git_facts.Line] = {}
+    makes: dict[tuple[str, str], bool] = {}
+    for row in rows:
+        owner, _, function = around[row.path, row.line].rpartition(".")
+        place = row.path, owner
+        if owner and (place not in first or (function in _CONSTRUCTORS and not makes[place])):
+            first[place], makes[place] = row, function in _CONSTRUCTORS
+    if first:
+        context.limit(
+            f"no type declares {context.short_name}; of each that sets it, this is of one line that does"
+        )
+    return {row: owner for (_, owner), row in first.items()}
+
+
+def _places(symbols: Sequence[SymbolLocation]) -> list[str]:
+    return [f"{symbol.path}:{symbol.line}" for symbol in symbols]
 
 
 def _is_function(context: QuestionContext, row: git_facts.Line, scope: str) -> bool:

@@ -1,15 +1,25 @@
 """Answers on configuration and dependencies: environment variables with their defaults, packages of manifests.
 
-Belongs here: what is read from the environment, by the calls of each language that do it, and what manifests require.
-Does not belong here: the formats of manifests (`manifests`), other facts of them (`project_answers`), a single name in
-the code (`code_answers`).
+Belongs here: what is read from the environment, by the calls of each language that do it, and what manifests require:
+packages, and versions of languages and tools. Does not belong here: the formats of manifests (`manifests`,
+`runtime_versions`), other facts of them (`project_answers`), a single name in the code (`code_answers`).
 """
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from qflow_dagster.knowledge import git_facts, graph, lookups, manifests, package_names
+from qflow_dagster.knowledge import (
+    environment_names,
+    git_facts,
+    graph,
+    lookups,
+    manifests,
+    package_names,
+    runtime_versions,
+)
+from qflow_dagster.knowledge.environment_names import Name
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -23,15 +33,19 @@ from qflow_dagster.knowledge.project_answers import line_of
 
 # Of variables, and of the packages of a manifest, this many are named.
 MAX_NAMES = 40
+# Of files that read variables, the text of so many is looked at for names in variables.
+MAX_FILES = 200
 # The call that reads a variable, in the basic syntax of git grep and as what follows it.
 _READS = (
     r"os\.environ|os\.getenv|getenv|Getenv|LookupEnv|env::var|env::var_os|env!|option_env!|process\.env|"
-    r"import\.meta\.env|System\.getProperty|System\.getenv|ENV\[|ENV\.fetch|GetEnvironmentVariable|_ENV\[|envvar *="
+    r"import\.meta\.env|System\.getProperty|System\.getenv|processInfo\.environment|"
+    r"ENV\[|ENV\.fetch|GetEnvironmentVariable|_ENV\[|envvar *="
 )
-_NAME = re.compile(
-    rf"(?:{_READS})(?:\.get|\.setdefault|\.fetch|_os)?(?:\?)?\s?[.(\[]?[(\[]?\s?"
-    r"(?:[\"'](?P<literal>[\w.:-]{1,80})[\"']|(?P<name>[A-Za-z_][\w.]{1,80}))"
+_CALL = re.compile(
+    rf"(?:{_READS})(?:\.get|\.setdefault|\.fetch|_os)?(?:\?)?\s?(?P<opening>[.(\[]?[(\[]?\s?&?)"
 )
+_VARIABLE = re.compile(r"[A-Za-z_][\w.]{1,80}")
+_COMMENT = re.compile(r"//|#(?!\[|define|if)|/?\*|--|;")
 _DEFAULT = re.compile(
     r"^[\"']?\s?(?:,\s?(?P<argument>[^,()]{1,60})|[\])]*\s?(?:\|\||\?\?|\bor\b)\s?(?P<otherwise>[^\s;,)]{1,60})"
     r"|[\])]*\.unwrap_or(?:_else)?\((?P<rust>[^()]{1,60}))"
@@ -49,11 +63,14 @@ def configuration(context: QuestionContext) -> tuple[str, list[Evidence]]:
     unread = lookups.unread_paths(context.connection, context.snapshot, paths, own=True)
     code |= {path: (False, False, path) for path in unread}
     variables: dict[str, tuple[str, git_facts.Line]] = {}
-    for row in sorted((row for row in lines if row.path in code), key=lambda row: code[row.path]):
-        for match in _NAME.finditer(row.text[:1_000]):
-            name = match["literal"] or match["name"]
-            if name not in _NO_VARIABLES and name not in variables:
-                variables[name] = default_of(row.text[match.end() :]), row
+    composed: dict[str, git_facts.Line] = {}
+    texts = context.texts(sorted(code)[:MAX_FILES])
+    rows = [row for row in lines if row.path in code and not _COMMENT.match(row.text)]
+    for row in sorted(rows, key=lambda row: code[row.path]):
+        for name, rest in _names(row, texts.get(row.path, "")):
+            if name.composed:
+                composed.setdefault(name.words, row)
+            variables.setdefault(name.words, (default_of(rest), row))
     own = {name: found for name, found in variables.items() if not code[found[1].path][0]}
     shown = own or variables
     if not shown:
@@ -65,12 +82,33 @@ def configuration(context: QuestionContext) -> tuple[str, list[Evidence]]:
     context.limit(
         "what frameworks, wrappers and configuration files read was not looked for, only calls that read a variable"
     )
+    if found := {name: row for name, row in composed.items() if name in shown}:
+        items_of = listed([f"{name} ({row.path}:{row.line})" for name, row in found.items()])
+        context.limit(
+            f"each of these is composed, or what has the name, and may be several variables: {items_of}"
+        )
     verb = "read" if own else "read, by tests alone"
     more = f" and {len(items) - MAX_NAMES} more" if len(items) > MAX_NAMES else ""
     sentence = f"{count(len(shown), 'environment variable')} {verb}: {', '.join(items[:MAX_NAMES])}{more}"
     if own and len(own) < len(variables):
         sentence += f"; tests read {len(variables) - len(own):,} more"
     return sentence, [context.at(row.path, row.line, row.text) for _, row in list(shown.values())[:MAX_NAMES]]
+
+
+def _names(row: git_facts.Line, content: str) -> Iterator[tuple[Name, str]]:
+    """Yield the names of the variables that a line reads, each with what follows it; one may be what has the name."""
+    text = row.text[:1_000]
+    for call in _CALL.finditer(text):
+        if name := environment_names.read(text[call.end() :]):
+            yield name, text[call.end() + name.end :]
+        elif (match := _VARIABLE.match(text, call.end())) and match[0] not in _NO_VARIABLES:
+            rest = text[match.end() :]
+            if call["opening"].startswith("."):  # `process.env.PORT`
+                yield Name(match[0].partition(".")[0], False, 0), rest
+            elif held := environment_names.assigned(content, row.line, match[0]):
+                yield held[0], rest
+            else:
+                yield Name(match[0], True, 0), rest
 
 
 def default_of(rest: str) -> str:
@@ -97,10 +135,17 @@ class _Manifest(NamedTuple):
 def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """List the packages that the manifests require, those for development apart; name manifests that are not read.
 
-    Of a package that is named, also the files that import it.
+    Of a package that is named, also the files that import it; of a language or runtime, the versions that are needed.
     """
-    found, unread = _read(context)
     wanted = context.subject
+    runtime = runtime_versions.runtime_of(wanted)
+    needed, versions = _versions(context, runtime) if runtime or not wanted else ("", [])
+    if runtime and needed:
+        context.limit(
+            "what continuous integration, containers and documents say of versions was not looked at"
+        )
+        return needed, versions
+    found, unread = _read(context)
     if wanted:
         found = _requiring(found, wanted)
     parts, evidence = [], []
@@ -120,6 +165,8 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if unread:
         context.limit(f"manifests that are not read, or not completely: {listed(unread)}")
     if not parts:
+        if versions:
+            return needed, versions
         name = context.subject or "dependencies"
         also = f"; not read, or not completely: {listed(unread)}" if unread else ""
         raise UnansweredError(f"no manifest that is understood names {name}{also}")
@@ -130,7 +177,25 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
             sentence = f"no package is called {wanted}, but these have it in their names: {sentence}"
         said, importing = _importing(context, found)
         return f"{sentence}; {said}" if said else sentence, evidence + importing
-    return sentence, evidence
+    return f"{sentence}; {needed}" if needed else sentence, evidence + versions
+
+
+def _versions(context: QuestionContext, runtime: str | None) -> tuple[str, list[Evidence]]:
+    """Say which versions of a language or runtime are needed, and where that is said; of all that are, without one."""
+    paths = lookups.named(context.connection, context.snapshot, runtime_versions.FILES)
+    found = [
+        (path, each)
+        for path, content in context.texts(paths).items()
+        for each in runtime_versions.read(path, content)
+        if runtime in (None, each.runtime)
+    ]
+    if len(paths) == lookups.MAX_ROWS:
+        context.limit(f"only the first {lookups.MAX_ROWS} manifests and build files were read for versions")
+    items = [f"{each.words} ({path}:{each.line})" for path, each in found]
+    return f"needs {listed(items)}" if items else "", [
+        context.at(path, each.line, item)
+        for (path, each), item in zip(found[: 2 * MAX_ROWS], items[: 2 * MAX_ROWS], strict=True)
+    ]
 
 
 def _read(context: QuestionContext) -> tuple[list[_Manifest], list[str]]:
@@ -197,7 +262,7 @@ def _importing(context: QuestionContext, requiring: list[_Manifest]) -> tuple[st
             packages.setdefault(ecosystem, {}).update(groups)
     if not packages:
         return "", []
-    found: dict[str, tuple[int, str, bool]] = {}
+    found: dict[str, tuple[list[int], str, bool]] = {}
     for ecosystem, names in packages.items():
         rows = graph.imports_of_code(context.connection, context.snapshot, ecosystem.files)
         named = [
@@ -209,19 +274,21 @@ def _importing(context: QuestionContext, requiring: list[_Manifest]) -> tuple[st
             if any(package_names.is_of_group(row.module, group) for group in names.values())
         ]
         for row in named:
-            found.setdefault(row.path, (row.line, row.module, row.test))
+            lines = sorted({*found.get(row.path, ([],))[0], *row.lines})
+            found[row.path] = lines, found.get(row.path, ((), row.module))[1], row.test
     if not all(ecosystem.complete for ecosystem in packages):
         context.limit("a package may have modules of other names, and code may use it without an import")
     if not found:
         return "no file imports a module of that name", []
     groups = [[path for path in found if found[path][2] == tests] for tests in (False, True)]
     parts = [
-        f"{counted(len(paths), what, 'import')} it: {listed([f'{path}:{found[path][0]}' for path in paths])}"
+        f"{counted(len(paths), what, 'import')} it: {listed([f'{path}:{found[path][0][0]}' for path in paths])}"
         for paths, what in zip(groups, ("file", "test file"), strict=True)
         if paths
     ]
     return "; ".join(parts), [
-        context.at(path, found[path][0], f"imports {found[path][1]}")
+        item
         for paths in groups
         for path in paths[: 2 * MAX_ROWS]
+        for item in context.at_each(path, found[path][0], f"imports {found[path][1]}")
     ]

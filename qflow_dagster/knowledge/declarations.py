@@ -29,7 +29,9 @@ _PARAMETERS_OF = re.compile(r"\w\s+\w|:")
 # Parentheses in parentheses, and parameters of types in others.
 MAX_NESTED = 5
 _INSIDE = re.compile(r"\([^()]*\)|<[^<>]*>")
-_BASE_LIST = re.compile(r"\b(?:extends|implements|with)\b(.*)$|(?<!:):(?!:)(.*)$|<\s+([\w:]+)\s*(?:;.*)?$")
+_BASE_LIST = re.compile(
+    r"\b(?:extends|implements|with)\b(.*)$|(?<!:):(?!:)(.*)$|<\s+(?:::)?([\w:]+)\s*(?:$|[;#]|\.new\b|\bend\b)"
+)
 # What constrains or implements bases, and is none.
 _AFTER_BASES = re.compile(r"\bwhere\b.*$|\bby\s+\w+")
 _SCRIPTS = FAMILIES[-1]
@@ -105,6 +107,8 @@ def qualified_bases_of(kind: str, name: str, signature: str) -> list[str]:
     _, _, after = signature.partition(short)
     if kind == "impl":
         match = _IMPLEMENTED.match(signature)
+    elif after.lstrip().startswith((";", "#")):
+        return []  # The body of a class of Ruby on the same line, a comment.
     elif (match := _MADE_OF.match(after)) is None:
         match = _IN_PARENTHESES.match(after)
         if match is None or _PARAMETERS_OF.search(match[1]):

@@ -90,6 +90,10 @@ class QuestionContext(NamedTuple):
         """Return evidence in the snapshot."""
         return Evidence(self.snapshot.commit_oid, path, line, " ".join(words.split())[:300])
 
+    def at_each(self, path: str, lines: Sequence[int], words: str) -> list[Evidence]:
+        """Return evidence of the first lines of a file that show the same."""
+        return [self.at(path, line, words) for line in lines[:MAX_ROWS]]
+
     def at_definition(self) -> Evidence:
         """Return evidence of where the subject is: the file, or the symbol's first definition."""
         if path := self.file():

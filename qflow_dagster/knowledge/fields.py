@@ -61,6 +61,8 @@ _BODIES = re.compile(
 # The parts of a node that has names, the name itself last.
 _NAMING = ("bound_identifier", "name", "declarator", "left", "property", "pattern")
 _NAME = re.compile(r"[\w$#@]+")
+# A declaration is not deeper around a name of it.
+MAX_DEPTH = 5
 # What declares attributes by a call, of Ruby.
 _ATTRIBUTES = re.compile(
     r"(?:[cm]?attr(?:_internal)?|thread_[cm]?attr)(?:_(?:accessor|reader|writer))?|(?:class_)?attributes?|property"
@@ -75,6 +77,30 @@ def fields_of(context: QuestionContext, parts: Sequence[SymbolLocation]) -> list
     return [
         field for part in parts if (code := trees.get(part.path)) is not None for field in _fields(code, part)
     ]
+
+
+def is_field(language: str, node: "Node") -> bool:
+    """Return whether a name, where it stands, is that of a field, property or value that a type declares."""
+    around = node.parent
+    for _ in range(MAX_DEPTH):
+        if around is None:
+            return False
+        if any(name.start_byte <= node.start_byte < name.end_byte for name in _names_in(language, around)):
+            return _is_in_type(language, around)
+        around = around.parent
+    return False
+
+
+def _is_in_type(language: str, node: "Node") -> bool:
+    """Return whether a node stands in a type, and in no function of it but among its parameters."""
+    inner, around = node, node.parent
+    while around is not None:
+        if _TYPES.search(around.type) and around.named_child_count:
+            return True
+        if inner not in _below(language, around):
+            return False
+        inner, around = around, around.parent
+    return False
 
 
 def _fields(code: code_trees.CodeTree, declared: SymbolLocation) -> list[SymbolLocation]:

@@ -28,7 +28,11 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
         f": {listed(own)}" if own else ""
     )
     sentence += f"; and from outside {listed(external)}" if external else ""
-    return sentence, [context.at(path, row.line, f"imports {row.target_path or row.module}") for row in rows]
+    return sentence, [
+        found
+        for row in rows
+        for found in context.at_each(path, row.lines, f"imports {row.target_path or row.module}")
+    ]
 
 
 def coupled(context: QuestionContext) -> tuple[str, list[Evidence]]:

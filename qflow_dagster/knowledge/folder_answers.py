@@ -83,7 +83,8 @@ def _dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
         if importing:
             items = [f"{row.path}:{row.line}" for row in importing]
             parts.append(f"{counted(len(items), what, 'import')} from {folder}: {listed(items)}")
-        evidence += [context.at(r.path, r.line, f"imports {r.target}") for r in importing[: 2 * MAX_ROWS]]
+        for row in importing[: 2 * MAX_ROWS]:
+            evidence += context.at_each(row.path, row.lines, f"imports {row.target}")
     others = _without_import(context, paths, [row.path for row in direct])
     if others:
         parts.append(use_answers.users_as_text(folder, others))
@@ -126,10 +127,9 @@ def _affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
     rows = graph.reached_from(context.connection, context.snapshot, paths)
     levels = [row for row in rows if not is_in(row.path, folder)]
     direct = [row for row in levels if row.depth == 1]
-    parts, evidence = (
-        [],
-        [context.at(row.path, row.line, f"imports {row.target}") for row in levels[:MAX_ROWS]],
-    )
+    parts, evidence = [], []
+    for row in levels[:MAX_ROWS]:
+        evidence += context.at_each(row.path, row.lines, f"imports {row.target}")
     if levels:
         tests = [row.path for row in levels if row.test]
         parts.append(

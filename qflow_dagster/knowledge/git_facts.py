@@ -23,6 +23,8 @@ _DECLARES = (
     "class|def|fn|func|function|interface|struct|trait|enum|type|const|let|var|val|record|object|module|"
     "public|static"
 )
+# Of commits that change how often some letters occur, so many are looked at for a word.
+MAX_FOUND = 8
 _DOCUMENTS = (".md", ".rst", ".txt", ".adoc")
 
 
@@ -116,7 +118,8 @@ def history_of_lines(
             printed = history.run("log", "--no-renames", *command, commit, **options)
             if b"\n--- /dev/null\n" in printed:
                 raise error
-    adds = re.compile(rf"^\+.*(?<![\w$]){re.escape(name)}(?![\w$])", re.MULTILINE)
+    sigil = r"\$?" if path.endswith(".php") else ""
+    adds = re.compile(rf"^\+.*(?<![\w$]){sigil}{re.escape(name)}(?![\w$])", re.MULTILINE)
     changes = []
     for record in printed.decode("utf-8", "replace").split("\x01")[1:]:
         head, _, patch = record.partition("\n")
@@ -228,20 +231,30 @@ def is_document(path: str) -> bool:
     return path.lower().endswith((*_DOCUMENTS, ".lock", "-lock.json", "-lock.yaml"))
 
 
-def commits_with(objects: Path, commit: str, name: str) -> list[LineCommit]:
-    """Return the newest commits that changed how often a name occurs outside of documents, newest first, at most 5."""
+def commits_with(objects: Path, commit: str, name: str, paths: Sequence[str] = ()) -> list[LineCommit]:
+    """Return the newest commits that changed how often a name occurs outside of documents, newest first, at most 5.
+
+    `paths`: in these files only, which is faster.
+    """
+    where = ("--", *paths) if paths else ()
     shown = ("log", f"--format={COMMIT}", "--date=format:%Y-%m-%d", "--name-only")
+    word = ("--pickaxe-regex", rf"-S\b{re.escape(name)}\b")
+    options: dict[str, Any] = {"timeout": TIMEOUT, "configuration": mailmap(commit)}
     with history_of(objects) as history:
-        # Most names that are asked for in vain never were there, which is found out faster without the ends of words.
-        if not history.run("log", "-1", "--format=%H", f"-S{name}", commit, timeout=TIMEOUT):
+        # Git is much faster without the ends of words, which only few commits are then looked at for.
+        letters = ("log", f"-{MAX_FOUND}", "--format=%H", f"-S{name}", commit, *where)
+        oids = history.run(*letters, timeout=TIMEOUT).decode().split()
+        if not oids:
             return []
-        word = ("--pickaxe-regex", rf"-S\b{re.escape(name)}\b")
-        printed = history.run(*shown, "-5", *word, commit, timeout=TIMEOUT, configuration=mailmap(commit))
+        printed = history.run(*shown, "-5", "--no-walk", *word, *oids, **options)
+        if len(oids) == MAX_FOUND and printed.count(b"\x01") < 5:
+            # The name is part of others.
+            printed = history.run(*shown, "-5", *word, commit, *where, **options)
     found = []
     for record in printed.decode("utf-8", "replace").split("\x01")[1:]:
-        head, _, paths = record.partition("\n")
+        head, _, changed = record.partition("\n")
         # Changelogs name what is gone.
-        if any(not is_document(path) for path in paths.split("\n") if path):
+        if any(not is_document(path) for path in changed.split("\n") if path):
             found += commits_in(f"\x01{head}".encode())
     return found
 

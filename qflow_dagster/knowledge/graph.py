@@ -21,6 +21,8 @@ MAX_DEFINITIONS = 3
 # The path and line of a symbol.
 Location = tuple[str, int]
 Place = TypeVar("Place", bound=Hashable)
+# A file may import the same in several places: in functions, for types alone, under a condition.
+_LINES = "array_agg(DISTINCT f.line) AS lines"
 
 
 class Step(NamedTuple):
@@ -33,31 +35,32 @@ class Step(NamedTuple):
 
 
 def dependents(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
-    """Return the files that import this one: (path, line, total), own code before tests."""
+    """Return the files that import this one: (path, line, lines, total), own code before tests; `line` is the first."""
     query = text(f"""
         WITH importing AS (
-            SELECT f.source_path AS path, min(f.line) AS line FROM dependencies f
+            SELECT f.source_path AS path, min(f.line) AS line, {_LINES} FROM dependencies f
             WHERE {IN_SNAPSHOT} AND f.target_path = :path AND f.source_path <> :path GROUP BY 1)
-        SELECT path, line, count(*) OVER () AS total FROM importing
+        SELECT path, line, lines, count(*) OVER () AS total FROM importing
         ORDER BY path ~* '(^|/)tests?/|test_|_test', path LIMIT {MAX_LISTED}
     """)
     return list(connection.execute(query, {**snapshot.interval, "path": path}))
 
 
 def dependencies(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
-    """Return what a file imports: (line, module, target_path or None if external)."""
+    """Return what a file imports: (line, lines, module, target_path or None if external); `line` is the first."""
     query = text(f"""
-        SELECT DISTINCT ON (coalesce(f.target_path, f.module)) f.line, f.module, f.target_path FROM dependencies f
-        WHERE {IN_SNAPSHOT} AND f.source_path = :path ORDER BY coalesce(f.target_path, f.module), f.line
+        SELECT min(f.line) AS line, {_LINES}, (array_agg(f.module ORDER BY f.line))[1] AS module, f.target_path
+        FROM dependencies f WHERE {IN_SNAPSHOT} AND f.source_path = :path
+        GROUP BY f.target_path, CASE WHEN f.target_path IS NULL THEN f.module END
     """)
     rows = list(connection.execute(query, {**snapshot.interval, "path": path}))
     return sorted(rows, key=lambda row: (row.target_path is None, row.line))
 
 
 def imports_of_code(connection: Connection, snapshot: Snapshot, ending: str) -> list[Any]:
-    """Return what files whose path matches a pattern import: (path, line, module, test), own code before tests."""
+    """Return what files whose path matches a pattern import: (path, lines, module, test), own code before tests."""
     query = text(f"""
-        SELECT f.source_path AS path, min(f.line) AS line, f.module, bool_or(g.test) AS test
+        SELECT f.source_path AS path, {_LINES}, f.module, bool_or(g.test) AS test
         FROM dependencies f JOIN files g ON g.repository_id = f.repository_id AND g.path = f.source_path
          AND g.from_seq <= :seq AND (g.to_seq IS NULL OR g.to_seq > :seq)
         WHERE {IN_SNAPSHOT} AND f.source_path ~ :ending AND NOT g.vendored
@@ -87,7 +90,8 @@ def reached_from(
 ) -> list[Any]:
     """Return the files that import one of some files directly or through others, nearest first.
 
-    Columns: path, line, target, depth, test.
+    Columns: path, line, lines, target, depth, test; the lines are those that import the nearest of the files, of which
+    the first one imports `target`.
 
     `exports`: only through files that export again what they import (packages of Python, index files, `export from`,
     modules of Rust).
@@ -106,11 +110,11 @@ def reached_from(
             SELECT f.source_path, a.depth + 1 FROM reached a JOIN dependencies f ON f.target_path = a.path
             WHERE {IN_SNAPSHOT} AND a.depth < 8 AND (a.depth = 0 OR true {through})
         ), nearest AS (SELECT path, min(depth) AS depth FROM reached WHERE path <> ALL(:paths) GROUP BY 1)
-        SELECT n.path, d.line, d.target, n.depth, g.test
+        SELECT n.path, d.line, d.lines, d.target, n.depth, g.test
         FROM nearest n
-        JOIN LATERAL (SELECT f.line, f.target_path AS target
-                      FROM dependencies f JOIN reached r ON r.path = f.target_path
-                      WHERE {IN_SNAPSHOT} AND f.source_path = n.path ORDER BY r.depth, f.line LIMIT 1) d ON true
+        JOIN LATERAL (SELECT min(f.line) AS line, {_LINES}, (array_agg(f.target_path ORDER BY f.line))[1] AS target
+                      FROM dependencies f JOIN reached r ON r.path = f.target_path AND r.depth = n.depth - 1
+                      WHERE {IN_SNAPSHOT} AND f.source_path = n.path) d ON true
         JOIN LATERAL (SELECT f.test FROM files f WHERE {IN_SNAPSHOT} AND f.path = n.path) g ON true
         ORDER BY n.depth, g.test, n.path LIMIT 500
     """)

@@ -108,18 +108,45 @@ def changes_below(
 def removals_below(connection: Connection, snapshot: Snapshot, folder: str) -> list[Any]:
     """Return commits that deleted files below a folder, or renamed them to elsewhere, newest first.
 
-    The columns are those of `removals`.
+    The folder may be given without those around it. The columns are those of `removals`.
     """
     query = text("""
         SELECT c.id, c.oid, c.subject, c.author_name, c.authored_at, x.kind,
                coalesce(x.previous_path, x.path) AS path, CASE x.kind WHEN 'renamed' THEN x.path END AS new_path
         FROM file_changes x JOIN commits c ON c.id = x.commit_id
         WHERE x.repository_id = :id AND c.reachable
-          AND ((x.kind = 'deleted' AND starts_with(x.path, :below))
-               OR (x.kind = 'renamed' AND starts_with(x.previous_path, :below) AND NOT starts_with(x.path, :below)))
-        ORDER BY c.id DESC, x.path LIMIT 10
+          AND ((x.kind = 'deleted' AND strpos('/' || x.path, :below) > 0)
+               OR (x.kind = 'renamed' AND strpos('/' || x.previous_path, :below) > 0
+                   AND strpos('/' || x.path, :below) = 0))
+        ORDER BY c.id DESC, coalesce(x.previous_path, x.path) ~ '^(docs?|examples?|tests?)/', x.path LIMIT 200
     """)
-    return list(connection.execute(query, {"id": snapshot.repository_id, "below": f"{folder}/"}))
+    return list(connection.execute(query, {"id": snapshot.repository_id, "below": f"/{folder}/"}))
+
+
+def modules(connection: Connection, snapshot: Snapshot, name: str) -> list[str]:
+    """Return the files of the snapshot that a name with scopes means, or that are in the folder that it means.
+
+    Folders around it may be left out, as in `removals`.
+    """
+    query = text(f"""
+        SELECT f.path FROM files f
+        WHERE {IN_SNAPSHOT} AND (right('/' || replace(lower(regexp_replace(f.path, '\\.[^./]*$', '')), '_', ''),
+                                       length(:scoped)) = :scoped OR strpos('/' || f.path, :below) > 0)
+        ORDER BY f.test, length(f.path), f.path LIMIT 10
+    """)
+    parameters = {**snapshot.interval, "scoped": scoped(name), "below": f"/{folder_of(name)}/"}
+    return list(connection.scalars(query, parameters)) if scoped(name) else []
+
+
+def folder_of(name: str) -> str:
+    """Return the folder that a name with scopes means: `shop.web` is shop/web."""
+    return re.sub(_SCOPE, "/", name).strip("/")
+
+
+def scoped(name: str) -> str:
+    """Return a name with scopes as the end of a path, in lower case and without underscores; '' if it has no scope."""
+    has_scopes = "/" in name or re.search(_SCOPE, name)
+    return f"/{folder_of(name).lower()}".replace("_", "") if has_scopes else ""
 
 
 def removals(connection: Connection, snapshot: Snapshot, name: str) -> list[Any]:
@@ -143,8 +170,7 @@ def removals(connection: Connection, snapshot: Snapshot, name: str) -> list[Any]
                                        length(:scoped)) = :scoped)
         ORDER BY path <> :name, path <> :name AND kind <> 'deleted', id DESC LIMIT 10
     """)
-    scoped = f"/{re.sub(_SCOPE, '/', name.lower()).replace('_', '')}" if re.search(_SCOPE, name) else ""
-    parameters = {"id": snapshot.repository_id, "name": name.removeprefix("./"), "scoped": scoped}
+    parameters = {"id": snapshot.repository_id, "name": name.removeprefix("./"), "scoped": scoped(name)}
     return list(connection.execute(query, parameters))
 
 

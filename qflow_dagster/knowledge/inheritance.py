@@ -5,6 +5,7 @@ what bodies take in (`mixins`), answers as text (`code_answers`, `relation_answe
 """
 
 import posixpath
+import re
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -13,8 +14,15 @@ from sqlalchemy import Connection
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge import git_facts, mixins
 from qflow_dagster.knowledge.callers import apart
-from qflow_dagster.knowledge.declarations import TYPES, Declarations, Definition, arity, qualified_bases_of
-from qflow_dagster.knowledge.evidence import QuestionContext
+from qflow_dagster.knowledge.declarations import (
+    TYPES,
+    Declarations,
+    Definition,
+    arity,
+    bound,
+    qualified_bases_of,
+)
+from qflow_dagster.knowledge.evidence import QuestionContext, parts_of
 from qflow_dagster.knowledge.lookups import SymbolLocation, code_paths, short_name
 from qflow_dagster.knowledge.mixins import Mixin
 from qflow_dagster.knowledge.scopes import Scopes
@@ -71,7 +79,7 @@ class Inheritance:
 
     def derived(self, name: str, parts: Sequence[SymbolLocation]) -> Derived:
         """Return the types that inherit directly from the type with these parts; without parts, from one of others."""
-        short = short_name(parts[0].name.partition("<")[0] if parts else name)
+        short = short_name(parts[0].name.partition("<")[0] if parts else name.replace("\\", "."))
         names = {short, *self.declarations.aliases_of(short)}
         named = [*self.declarations.naming(sorted(names)), *self._mixing(names)]
         candidates = sorted(dict.fromkeys(named), key=lambda candidate: candidate.test)
@@ -86,7 +94,8 @@ class Inheritance:
                 continue
             others = [d for d in found if (d.path, d.line) not in wanted]
             if not wanted:
-                sure, maybe = not found, False
+                meant = {self._is_meant(candidate, base.name, name) for base in bases if not base.definitions}
+                sure, maybe = True in meant, None in meant
             elif len(others) < len(found):
                 bases = [base for base in bases if any((d.path, d.line) in wanted for d in base.definitions)]
                 sure = any(len(apart(list(map(location, base.definitions)))) == 1 for base in bases)
@@ -104,6 +113,25 @@ class Inheritance:
             lines = mixing if sure or maybe else elsewhere
             lines += [(candidate.path, base.line) for base in bases if base.line]
         return Derived(certain, possible, mixing, elsewhere)
+
+    def _is_meant(self, candidate: Definition, written: str, asked: str) -> bool | None:
+        """Return whether a base that the repository does not define is the one that is asked; None if nothing says it.
+
+        A name with scopes (`Rack::Utils`) is not that of another scope.
+        """
+        full = ".".join(parts_of(asked.lstrip("\\:")))
+        if "." not in full:
+            return True
+        if "." in written:
+            return f".{written}".endswith(f".{full}") or f".{full}".endswith(f".{written}")
+        if full.rpartition(".")[0] in candidate.name:
+            return True
+        for imported in self.declarations.imports(candidate.path):
+            for local, original in bound(imported, candidate.language):
+                if local == written:
+                    module = ".".join(part for part in re.split(r"[./:\\]+", imported.module) if part)
+                    return f".{module}.{original or ''}".rstrip(".").endswith(f".{full}")
+        return None
 
     def derived_from_alias(self, alias: str, path: str) -> list[SymbolLocation]:
         """Return the types that inherit by another name, which a file gives: its own, and those that import it."""

@@ -47,10 +47,15 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
     ]
     certain = context.declared(list(dict.fromkeys([*found.certain, *by_alias])))
     possible = context.declared(found.possible)
+    known = {*found.mixing, *found.others}
+    uses = [row for row in lines.uses if (row.path, row.line) not in known]
+    others = _otherwise(context, uses, [*certain, *possible])
+    if not context.meant:
+        others += [row for row in _embedding(context, context.subject) if row not in others]
     if context.meant:
         symbol = context.declared(context.meant)[0]
         name = f"{titled(symbol)} ({symbol.path}:{symbol.line})"
-    elif certain:
+    elif certain or possible or others:
         name = f"{context.subject}, which the repository does not define"
     else:
         name = context.definition().name
@@ -73,9 +78,6 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
         "Protocol" in part.signature and part.path.endswith((".py", ".pyi")) for part in context.meant
     ):
         context.limit("what has its members without naming it implements it, too, and was not looked for")
-    known = {*found.mixing, *found.others}
-    uses = [row for row in lines.uses if (row.path, row.line) not in known]
-    others = _otherwise(context, uses, [*certain, *possible])
     if others:
         said += f"; {listed(at(others))} name it with a word of inheritance, too"
         evidence += [context.at(row.path, row.line, row.text) for row in others[:MAX_ROWS]]
@@ -90,7 +92,11 @@ def _otherwise(
     They are calls that register or mix in, attributes that derive, prototypes.
     """
     short = context.short_name
-    named = {(row.path, line) for row in types for line in range(row.line, row.line + MAX_HEADER)}
+    named = {
+        (row.path, line)
+        for row in types
+        for line in range(row.line, min(row.end_line + 1, row.line + MAX_HEADER))
+    }
     inheriting = re.compile(
         rf"{_INHERITING}[^;]*(?<![\w$]){re.escape(short)}(?![\w$])|{re.escape(short)}\.register\("
     )
@@ -138,7 +144,8 @@ def _embedding(context: QuestionContext, name: str) -> list[Line]:
     """Return the lines of Go that embed a type: they have nothing but its name."""
     rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, name)
     code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in rows])
-    embeds = re.compile(rf"\*?(?:\w+\.)?{re.escape(name)}(?:\[\w+\])?(?:\s*`[^`]*`)?(?:\s*//.*)?$")
+    qualified = re.escape(name) if "." in name else rf"(?:\w+\.)?{re.escape(name)}"
+    embeds = re.compile(rf"\*?{qualified}(?:\[\w+\])?(?:\s*`[^`]*`)?(?:\s*//.*)?$")
     return [row for row in rows if row.path in code and row.path.endswith(".go") and embeds.match(row.text)]
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from qflow_dagster.knowledge import code_trees, git_facts, lookups
+from qflow_dagster.knowledge import code_trees, fields, git_facts, lookups
 from qflow_dagster.knowledge.code_trees import CodeTree
 from qflow_dagster.knowledge.evidence import QuestionContext, listed
 from qflow_dagster.knowledge.git_facts import Line
@@ -25,6 +25,17 @@ _DECLARES = re.compile(
     r"defin|declar|^preproc_def|_item$|_spec$|parameter|keyword_argument|assignment|^method$|^function$|^enumerator$|enum_variant|"
     r"enum_constant|enum_entry|const_element|alias|^pair$|field_definition|property_element"
 )
+# These give a new value to what another line declares; an assignment of Python or Ruby may declare a variable.
+_SETS = re.compile(
+    r"assign|^update_expression$|^(?:inc|dec)_statement$|^field_initializer$|^keyed_element$|^initializer_pair$"
+)
+_INCREMENTS = re.compile(r"^(?:postfix|prefix)_(?:unary_)?expression$|^unary_expression$")
+# Around the name of a member in what an assignment has on its left.
+_ACCESS = re.compile(
+    r"^attribute$|member_|^field_(?:expression|access|designator)$|^selector_expression$|^navigation_|assignable|"
+    r"(?:expression|assignment|pattern)_list|^variable_name$|^call$|property_access|^literal_element$"
+)
+_ATTRIBUTES = ("instance_variable", "class_variable")
 
 # `Name = {}`, `type Name = {};`, `using Name = module.{};`
 _OTHER_NAME = (
@@ -52,6 +63,7 @@ _ROLES = (
         ),
         "as a type",
     ),
+    (re.compile(r"^use_declaration$"), "taken in"),
     (re.compile(r"^return"), "returned"),
     (re.compile(r"^(?:throw|raise)"), "raised"),
     (
@@ -68,7 +80,7 @@ _ROLES = (
         "used",
     ),
 )
-CALLED = "called"
+CALLED, SET = "called", "set"
 
 
 class Occurrence(NamedTuple):
@@ -106,12 +118,16 @@ def mentions(context: QuestionContext, name: str, known: Collection[tuple[str, i
     paths = sorted(wanted, key=lambda path: code[path])
     uses, declarations, prose = [], [], []
     roles: dict[tuple[str, int], str] = {}
-    word = re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
     symbols = lookups.places_of(context.connection, context.snapshot, name)
+    word = re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
+    # PHP has its properties with a dollar, and its functions without one.
+    property_of_php = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+    functions_of_php = any(path.endswith(".php") for path, _ in symbols)
     for path, content in context.texts(paths[:MAX_FILES]).items():
         found: dict[int, Occurrence] = {}
         code_tree = code_trees.read(path, content.encode(), plain=True)
-        for occurrence in _occurrences(code_tree, content, word):
+        words = property_of_php if path.endswith(".php") and not functions_of_php else word
+        for occurrence in _occurrences(code_tree, content, words):
             # A line that declares a name and uses it declares it.
             if occurrence.declares or occurrence.line not in found:
                 found[occurrence.line] = occurrence
@@ -184,7 +200,7 @@ def _occurrences(code: CodeTree | None, text: str, words: re.Pattern[str]) -> It
                 if code
                 else None
             )
-            declares = _declares(node) if code else False
+            declares = _declares(node, code.grammar.name) if code else False
             if declares is not None:
                 yield Occurrence(match[0], number, declares, node)
         offset += len(line.encode()) + 1
@@ -197,6 +213,10 @@ def _role(code: CodeTree | None, occurrence: Occurrence) -> str:
         return "used"
     if node in code.calls(occurrence.line, occurrence.line):
         return CALLED
+    if _is_set(node):
+        return SET
+    if node.parent is not None and node.parent.type == "variable_name" and not _is_property(node.parent):
+        return "as a variable"
     around: Node | None = node
     while around is not None:
         for pattern, role in _ROLES:
@@ -206,7 +226,25 @@ def _role(code: CodeTree | None, occurrence: Occurrence) -> str:
     return "used"
 
 
-def _declares(node: "Node | None") -> bool | None:
+def _is_set(node: "Node") -> bool:
+    """Return whether a name, or the member of that name, gets a value where it stands."""
+    inner, around = node, node.parent
+    while around is not None and _ACCESS.search(around.type):
+        if inner.end_byte != around.end_byte and not around.type.endswith("_list"):
+            return False  # `heat.level = 1` sets level.
+        inner, around = around, around.parent
+    if around is None or inner.start_byte != around.start_byte:
+        return around is not None and around.type == "update_expression"
+    increments = _INCREMENTS.search(around.type) and re.search(rb"\+\+|--", around.text or b"")
+    return bool(_SETS.search(around.type) or increments)
+
+
+def _is_property(node: "Node") -> bool:
+    """Return whether a variable of PHP is the property of a type: `self::$heat`."""
+    return node.parent is not None and "property" in node.parent.type
+
+
+def _declares(node: "Node | None", language: str) -> bool | None:
     """Return whether a name declares something where it stands; None in prose."""
     if node is None or "comment" in node.type:
         return None
@@ -216,6 +254,10 @@ def _declares(node: "Node | None") -> bool | None:
     parent = node.parent
     if _is_import(node):
         return None
+    if fields.is_field(language, node):
+        return True
+    if node.type in _ATTRIBUTES or (parent is not None and parent.type == "assignment_expression"):
+        return False
     while parent is not None and parent.type in ("pointer_declarator", "init_declarator", "array_declarator"):
         node, parent = parent, parent.parent
     return parent is not None and bool(_DECLARES.search(parent.type)) and _is_declared(parent, node)
@@ -229,10 +271,16 @@ def _is_import(node: "Node") -> bool:
     """Return whether a name stands in an import, which the facts have."""
     around = node
     for _ in range(MAX_DEPTH):
+        if around is not None and around.type == "use_declaration" and _is_in_body(around):
+            return False  # A type of PHP takes in a trait.
         if around is None or _IMPORTS.search(around.type):
             return around is not None
         around = around.parent  # pyright: ignore[reportAssignmentType]
     return False
+
+
+def _is_in_body(node: "Node") -> bool:
+    return node.parent is not None and node.parent.type in ("declaration_list", "enum_declaration_list")
 
 
 def _is_declared(parent: "Node", node: "Node") -> bool:

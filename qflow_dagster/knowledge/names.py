@@ -6,7 +6,7 @@ up (`lookups`).
 
 import re
 
-from qflow_dagster.knowledge import lookups
+from qflow_dagster.knowledge import git_facts, lookups
 from qflow_dagster.knowledge.declarations import TYPES, Definition, arity
 from qflow_dagster.knowledge.evidence import QuestionContext, UnansweredError, listed
 from qflow_dagster.knowledge.inheritance import Inheritance
@@ -26,7 +26,7 @@ def exactly(context: QuestionContext) -> QuestionContext:
         return context
     symbols = lookups.symbols(context.connection, context.snapshot, subject)
     if not symbols:
-        return _without_parameters(context)
+        return _without_parameters(context._replace(subject=_without_sigil(context)))
     asked = subject.rpartition(":")[2] if "/" in subject else subject
     short = lookups.short_name(asked.replace("#", ".").replace("->", "."))
     if all(lookups.short_name(symbol.name) != short for symbol in symbols):
@@ -62,6 +62,16 @@ def _without_parameters(context: QuestionContext) -> QuestionContext:
         return context
     meant = [symbol for symbol in symbols if arity(symbol) == match[2].count(",") + 1]
     return context._replace(subject=match[1], meant=tuple(meant))
+
+
+def _without_sigil(context: QuestionContext) -> str:
+    """Return the subject without what Ruby and PHP write before the names of attributes and variables."""
+    bare = re.sub(r"(^|[.:#>])(?:@@?|\$)(?=\w)", r"\1", context.subject)
+    if "$" in context.subject:
+        # In JavaScript it is part of a name.
+        lines = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, context.short_name)
+        return bare if all(line.path.endswith(".php") for line in lines) else context.subject
+    return bare
 
 
 def _parts(name: str) -> list[str]:

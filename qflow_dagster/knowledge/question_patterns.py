@@ -5,6 +5,8 @@ Belongs here: the patterns, and words that add nothing to a question. Does not b
 
 import re
 
+from qflow_dagster.knowledge import runtime_versions
+
 # S is the subject, O the second one of kinds that have two. Two of any length would take quadratic time.
 _S = r"(?P<subject>.+?)"
 _FEW = r"\S+(?: \S+){0,4}?"
@@ -36,6 +38,22 @@ _TYPES = (
 _REVISION = r"[^\s,;]+"
 _PLAIN = r"[^\s,;.]+(?:\.[^\s,;.]+)*"
 _CHANGES = r"(?:changes|commits|diff|log)"
+# A type takes in a module or trait, and a file includes another one; names of types begin with a capital.
+_TAKES = (
+    r"(?:who|what|(?:which|what) (?:class|module|type|trait|plugin|struct)\w*) "
+    r"(?:includes?|prepends?|mix(?:es)? in|takes? in|conforms? to|derives?)"
+)
+_CONSTANT = r"(?-i:[A-Z])[\w:\\]*"
+# A language or runtime, in a question on its version that is not on history.
+_RUNTIME = rf"(?P<subject>{runtime_versions.NAMES})"
+_TODAY = (
+    r"(?!.*\b(?:when|who|whom|whose|why|commit|introduced|added|removed|dropped|raised|changed)\b)(?:.*?\b)?"
+)
+_LEAST = r"(?:oldest|lowest|minim\w+|min|earliest|least)"
+_VERSION = r"(?:versions?|releases?|standards?|frameworks?|editions?|toolchains?|runtimes?)"
+_NEED = (
+    r"(?:uses?|needs?|requires?|supports?|targets?|runs?|works?|builds?|built|compiles?|compatible|expects?)"
+)
 
 PATTERNS = {
     "requirements": [
@@ -46,6 +64,14 @@ PATTERNS = {
         r"(?: (?:have|use|need|require|depend on))?(?: are (?:used|needed|required|there))?",
         rf"(?:does|do) {_PROJECT} (?:depend on|require|use|need) {_S}",
         rf"(?:what are )?(?:the )?(?:third[- ]party )?(?:deps|libs|packages|libraries){_NONE}",
+        rf"{_TODAY}{_LEAST},? (?:[\w-]+ ){{0,2}}{_RUNTIME}"
+        rf"(?: (?:{_VERSION}|{_WE}|{_PROJECT}|to|is|are|does|do|can|for|at|in|on|with|that|which|{_NEED}\w*)\b.*)?",
+        rf"{_TODAY}(?:which|what|required|supported) (?:[\w-]+ ){{0,2}}{_RUNTIME} (?:[\w-]+ )?{_VERSION}\b.*",
+        rf"{_TODAY}(?:which|what) {_RUNTIME}\b.*\b{_NEED}\b.*",
+        rf"{_TODAY}{_VERSION} of {_RUNTIME}.*",
+        rf"{_TODAY}{_NEED}\b.*{_RUNTIME} v?\d.*",
+        rf"{_TODAY}{_RUNTIME} v?\d[\w.]* .*\b(?:supported|compatible|enough|required|work|ok|okay)\b.*",
+        r"(?:what is (?:the |our |its )?)?(?P<subject2>MSRV)(?: of .*)?",
     ],
     "configuration": [
         rf"(?:(?:what|which)(?: are)? )?{_NONE}(?:the )?(?:environment|env) (?:variables?|vars?)"
@@ -156,7 +182,8 @@ PATTERNS = {
         rf"(?:who|what) is affected by (?:(?:a change|changes) (?:of|to|in) |changing )?{_S}",
     ],
     "dependents": [
-        rf"(?:who|what|{_WHICH}|how many files) (?:depends? on|imports?|includes?|requires?) {_S}",
+        rf"(?!{_TAKES} {_CONSTANT}$)(?:who|what|{_WHICH}|how many files) "
+        rf"(?:depends? on|imports?|includes?|requires?) {_S}",
         rf"(?:dependents|importers) of {_S}",
         rf"(?:is|are) {_S} (?:imported|included|required)",
         rf"where {_IS} {_S} (?:imported|included|required)",
@@ -298,6 +325,7 @@ PATTERNS = {
         r"implementers|derived classes)"
         rf" of {_S}",
         rf"(?:does|do|is|are) any\w*(?: \w+)? (?:inherit|derive|derived|subclass|extend|implement)\w*(?: from)? {_S}",
+        rf"{_TAKES} (?P<subject2>{_CONSTANT})",
     ],
     "word": [
         r"where (?:is|are) (?:the )?(?:environment variables?|env vars?|settings?|options?|flags?|constants?) "

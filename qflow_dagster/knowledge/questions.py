@@ -23,6 +23,7 @@ from qflow_dagster.knowledge.question_patterns import (
     REWORDED,
 )
 from qflow_dagster.knowledge.question_subjects import subjects
+from qflow_dagster.knowledge.runtime_versions import runtime_of
 from qflow_dagster.safety.storable import storable_text
 
 MAX_LENGTH = 2_000
@@ -34,11 +35,11 @@ _NOISE = re.compile(
     r"^(?:the |a |an |this |our )*(?:(?:function|method|class|struct|type|interface|protocol|trait|module|"
     r"file|folder|directory|symbol|macro|"
     r"exception|error|fixture|decorator|"
-    r"constant|package|variable|enum) )?(?:called |named )?",
+    r"constant|package|plugin|variable|enum) )?(?:called |named )?",
     re.IGNORECASE,
 )
 _TRAILING = re.compile(
-    r" (?:function|method|class|struct|type|interface|trait|module|file|folder|symbol|macro|package|"
+    r" (?:function|method|class|struct|type|interface|trait|module|file|folder|symbol|macro|package|plugin|"
     r"exception|error|fixture|decorator)$",
     re.IGNORECASE,
 )
@@ -101,6 +102,15 @@ _EITHER = re.compile(
 )
 
 
+# "the field size of Box", "Box's size property": Box.size.
+_MEMBERS = r"(?:field|property|attribute|member|instance variable|ivar)"
+_MEMBER_OF = re.compile(
+    rf"(?:\bthe )?(?<!which )(?<!what )\b{_MEMBERS} [`'\"]?[@$#]?(\w+)[`'\"]? "
+    r"(?:of|in|on) (?:the )?(?:class |struct |type )?[`'\"]?([A-Z]\w+)[`'\"]?(?![\w./:-]*\w)"
+)
+_MEMBER = re.compile(rf"\b([A-Z]\w+)['\u2019]s [`'\"]?[@$#]?(\w+)[`'\"]? {_MEMBERS}\b")
+
+
 class ParsedQuestion(NamedTuple):
     """The kind of a question (or `search`), its subject, and the second subject of kinds that have two.
 
@@ -147,6 +157,7 @@ def read(question: str, repository: str = "", exist: Exist | None = None) -> Rea
     normalized = CONTRACTED.sub(lambda match: f"{match[1]} {CONTRACTIONS[match[2].lower()]} ", written)
     name = rf"{re.escape(repository)}(?:'s)?" if repository else r"(?!)"
     place = rf" (?:with)?in (?:the |this |our )?(?:(?:{name} )?{_CODEBASE}|{name})(?= |$)"
+    normalized = _MEMBER_OF.sub(r"\2.\1", _MEMBER.sub(r"\1.\2", normalized))
     plain = _EITHER.sub(r"\1", re.sub(place, "", normalized, flags=re.IGNORECASE))
     if remark := _REMARK.search(plain):
         # What it names is not what is asked about.
@@ -196,6 +207,10 @@ def _is_unlikely(
 ) -> bool:
     """Return whether a pattern has a question that is surely of another kind, or took a usual word for a name."""
     subject = understood.subject
+    if understood.kind == "requirements" and runtime_of(subject):
+        return False
+    if understood.kind == "subclasses" and readings[0].kind == "dependents":
+        return False  # "Includes" is said of files and of types, and the pattern knows a type by its capital.
     if subject in names.names or understood.kind in ("between", "placement"):
         probability = dict(readings).get(understood.kind, 0)
         return readings[0].probability > SURE and probability < 1 - SURE

@@ -26,6 +26,8 @@ from qflow_dagster.knowledge.lookups import SymbolLocation
 
 # Who committed in this time works on the repository now.
 ACTIVE = timedelta(days=90)
+# What is left of a file for those that still import it is not longer.
+MAX_SHIM = 60
 # A file that is longer was not written by hand.
 MAX_BYTES = 2_000_000
 _RELEASED = ("first release without it:", "no release without it yet")
@@ -37,24 +39,43 @@ def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
     say_boundary(context)
     if path := context.file():
         said, evidence = renames.of_file(context, path)
-        return f"{path} was not removed: it exists at this commit{said}", [
+        deprecated, marks = _deprecated(context, path, 1, MAX_SHIM, most=MAX_SHIM)
+        return f"{path} was not removed: it exists at this commit{said}{deprecated}", [
             context.at(path, 1, path),
             *evidence,
+            *marks,
         ]
     symbols = _existing(context)
     if symbols:
         places = [f"{symbol.path}:{symbol.line}" for symbol in symbols]
-        return f"{subject} was not removed: it is defined in {listed(places)}", [
-            context.at(symbol.path, symbol.line, symbol.signature) for symbol in symbols[:MAX_ROWS]
+        first = symbols[0]
+        deprecated, marks = _deprecated(context, first.path, first.line, first.end_line)
+        return f"{subject} was not removed: it is defined in {listed(places)}{deprecated}", [
+            *(context.at(symbol.path, symbol.line, symbol.signature) for symbol in symbols[:MAX_ROWS]),
+            *marks,
+        ]
+    if there := history_lookups.modules(context.connection, context.snapshot, subject):
+        deprecated, marks = _deprecated(context, there[0], 1, MAX_SHIM, most=MAX_SHIM)
+        return f"{subject} was not removed: it exists at this commit, as {listed(there)}{deprecated}", [
+            *(context.at(path, 1, path) for path in there),
+            *marks,
         ]
     rows = history_lookups.removals(context.connection, context.snapshot, subject)
-    if not rows and "/" in subject:
-        rows = history_lookups.removals_below(context.connection, context.snapshot, subject.strip("/"))
+    gone = ""
+    if not rows:
+        folder = history_lookups.folder_of(subject)
+        rows = history_lookups.removals_below(context.connection, context.snapshot, folder)
+        folders = dict.fromkeys(
+            f"/{row.path}".partition(f"/{folder}/")[0].strip("/") for row in rows if row.oid == rows[0].oid
+        )
+        if len(folders) > 1:
+            context.limit(f"folders of that name were in {listed([each or '.' for each in folders])}")
+        gone, rows = f"the folder {folder} is gone: " if rows else "", rows[:MAX_ROWS]
     if rows:
         commits = file_commits(context, rows, subject)
         last, path = commits[0]
         verb = "was removed" if rows[0].kind == "deleted" else f"was renamed to {rows[0].new_path}"
-        sentence = f"{path} {verb} on {last.date} by {last.author}: {last.subject} ({last.oid[:10]})"
+        sentence = f"{gone}{path} {verb} on {last.date} by {last.author}: {last.subject} ({last.oid[:10]})"
         became, later = renames.since(context, rows[0].new_path, rows[0].id) if rows[0].new_path else ("", [])
         return sentence + release_of(context, last.oid, *_RELEASED) + became, [
             *(
@@ -66,6 +87,21 @@ def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if "/" in subject or _is_file_name(subject):
         raise UnansweredError(f"no commit of the ingested history removed a file {subject!r}")
     return _removed_name(context)
+
+
+def _deprecated(
+    context: QuestionContext, path: str, first: int, last: int, *, most: int = 0
+) -> tuple[str, list[Evidence]]:
+    """Return which line says that what exists is deprecated, as the end of a sentence; of a file, if it is short."""
+    lines = context.texts([path]).get(path, "").splitlines()
+    if most and len(lines) > most:
+        return "", []
+    for number, line in enumerate(lines[first - 1 : last], first):
+        # In a file that goes on to exist, something of a function may be deprecated.
+        if "deprecat" in line.lower() and not (most and line[:1].isspace()):
+            said = f"it is marked as deprecated ({path}:{number}: {line.strip()[:120]})"
+            return f"; {said}", [context.at(path, number, line)]
+    return "", []
 
 
 def _is_file_name(name: str) -> bool:
@@ -88,13 +124,23 @@ def _existing(context: QuestionContext) -> list[SymbolLocation]:
 def _is_within(owner: str, path: str, name: str) -> bool:
     """Return whether a qualified name is in a type or module: one around it, or its file or folder."""
     around = [posixpath.splitext(part)[0].replace("_", "").lower() for part in path.split("/")]
-    return owner in parts_of(name)[:-1] or owner.replace("_", "").lower() in around
+    scopes = parts_of(name)[:-1]
+    # What a folder has is at the top level: `shop.heat` is no method of a type in shop/oven.py.
+    places = around[-1:] if scopes else around
+    return owner in scopes or owner.replace("_", "").lower() in places
 
 
 def _removed_name(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Find the last commit after which no code has a name that nothing defines, else that removed its declaration."""
     *scopes, name = parts_of(context.subject)
-    commits = git_facts.commits_with(context.objects(), context.snapshot.commit_oid, name)
+    module = ".".join(scopes)
+    removals = history_lookups.removals(context.connection, context.snapshot, module) if module else []
+    objects, commit = context.objects(), context.snapshot.commit_oid
+    # What went with its file is looked for in that.
+    commits = (
+        git_facts.commits_with(objects, commit, name, [row.path for row in removals]) if removals else []
+    )
+    commits = commits or git_facts.commits_with(objects, commit, name)
     if not commits:
         raise UnansweredError(f"no commit of the history added or removed the name {name!r}")
     rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, name)
@@ -118,8 +164,8 @@ def _removed_name(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if last is None:
         last = commits[0]
         context.limit("whether this commit removed the name is not certain")
-    if scopes:
-        context.limit(f"what {'.'.join(scopes)} is was not looked at; this is of what had the name {name}")
+    if scopes and all(row.oid != last.oid for row in removals):
+        context.limit(f"what {module} is was not looked at; this is of what had the name {name}")
     if not renaming or last != renaming[0]:
         said.append(
             f"the last code with {name} was removed on {last.date} by {last.author}: {last.subject} ({last.oid[:10]})"

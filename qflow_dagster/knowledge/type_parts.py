@@ -61,6 +61,27 @@ def renamed(context: QuestionContext, part: SymbolLocation) -> list[SymbolLocati
     return [symbol for symbol in found if symbol.kind in ("struct", "enum")][:1]
 
 
+def methods_outside(context: QuestionContext, parts: Sequence[SymbolLocation]) -> list[SymbolLocation]:
+    """Return the methods of a type that no part of it encloses: of Go, of C++ in files of their own, of prototypes."""
+    name = parts[0].name.partition("<")[0]
+    language = _language(context, parts)
+    if language in _SCRIPTS:
+        found = extending(context, parts)
+    elif language == "Go":
+        found = lookups.members(context.connection, context.snapshot, parts[0])
+    elif language in family("C++"):
+        qualified = re.escape(name.replace("::", "."))
+        named = "s.kind IN ('function', 'method') AND replace(s.qualified_name, '::', '.') ~ :pattern"
+        found = _symbols(context, parts, named, {"pattern": rf"^{qualified}\.[^.]+$"})
+    else:
+        return []
+    return [
+        row
+        for row in found
+        if not any(p.path == row.path and p.line <= row.line and row.end_line <= p.end_line for p in parts)
+    ]
+
+
 def extending(context: QuestionContext, parts: Sequence[SymbolLocation]) -> list[SymbolLocation]:
     """Return the functions that extend a type from outside: extension functions, and those of a prototype."""
     short, language = _short(parts), _language(context, parts)

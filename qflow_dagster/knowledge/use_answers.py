@@ -7,7 +7,7 @@ lines (`mentions`), tests (`coverage_answers`).
 import re
 from collections.abc import Collection, Sequence
 
-from qflow_dagster.knowledge import callers, code_answers, graph, lookups
+from qflow_dagster.knowledge import callers, code_answers, graph, lookups, plugins
 from qflow_dagster.knowledge.declarations import TYPES, Declarations, family
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
@@ -62,17 +62,33 @@ def used(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if imports:
         who = "" if parts else f"{subject} is "
         parts.append(f"{who}imported by " + listed([f"{i.path}:{i.line}" for i in imports]))
-    evidence += [context.at(i.path, i.line, f"imports {subject} from {i.module}") for i in imports[:MAX_ROWS]]
+    evidence += [
+        context.at(i.path, i.line, f"imports {subject} from {i.module}") for i in imports[: 3 * MAX_ROWS]
+    ]
     others = beside_calls(context, found, {(i.path, i.line) for i in imports})
+    loading = [
+        row
+        for symbol in symbols
+        for row in plugins.loading(context, symbol.path, lookups.short_name(symbol.name))
+    ]
+    _add_loading(parts, evidence, context, loading)
     if not calls and symbols:
         symbol = context.definition()
         how = "is not called by name anywhere"
-        if others:
+        if others or loading:
             how = "is used" if symbol.kind in TYPES else "is used, but not called by its name"
         parts.insert(0, f"{symbol.name} ({symbol.path}:{symbol.line}) {how}")
         evidence.insert(0, context.at(symbol.path, symbol.line, symbol.signature or symbol.name))
     _add_others(parts, evidence, context, others)
     return "; ".join(parts), evidence
+
+
+def _add_loading(
+    parts: list[str], evidence: list[Evidence], context: QuestionContext, rows: Sequence[Line]
+) -> None:
+    if rows:
+        parts.append(f"{counted(len(rows), 'line', 'load')} it as a plugin: {listed(at(rows))}")
+        evidence += [context.at(row.path, row.line, row.text) for row in rows[: 3 * MAX_ROWS]]
 
 
 def _add_others(
@@ -143,7 +159,10 @@ def dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
         parts.append(f"{counted(rows[0].total, 'file', 'import')} {path}: {importing}")
     if others:
         parts.append(users_as_text(path, others))
-    evidence += [context.at(row.path, row.line, f"imports {path}") for row in rows[: 2 * MAX_ROWS]]
+    if context.file():
+        _add_loading(parts, evidence, context, plugins.loading(context, path))
+    for row in rows[: 2 * MAX_ROWS]:
+        evidence += context.at_each(row.path, row.lines, f"imports {path}")
     evidence += [context.at(row.path, row.line, row.text) for row in others[: 3 * MAX_ROWS]]
     if not parts:
         return f"no file of the repository imports {path}", [context.at(path, 1, path)]
@@ -214,7 +233,9 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
             f"{len(levels):,} directly or through others; {count(len(tests), 'test file')} among them"
             + (f": {listed(tests)}" if tests else "")
         )
-        evidence += [context.at(row.path, row.line, f"imports {row.target}") for row in levels[:MAX_ROWS]]
+        for row in levels[:MAX_ROWS]:
+            evidence += context.at_each(row.path, row.lines, f"imports {row.target}")
+    _add_loading(parts, evidence, context, plugins.loading(context, path))
     if not found and (users := without_import(context, [path], {row.path for row in direct})):
         parts.append(users_as_text(path, users))
         evidence += [context.at(row.path, row.line, row.text) for row in users[: 3 * MAX_ROWS]]

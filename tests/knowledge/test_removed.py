@@ -4,8 +4,9 @@ import pytest
 from sqlalchemy import Engine
 
 from qflow_dagster.ingestion.queries import current_snapshot
-from qflow_dagster.knowledge import revision_answers
+from qflow_dagster.knowledge import answers, revision_answers
 from qflow_dagster.knowledge.evidence import QuestionContext
+from qflow_dagster.knowledge.questions import ParsedQuestion
 from tests.ingestion.conftest import ANN, BOB, GitRepository, Ingested
 
 # The files before, and after Bob removed something; the name that is gone, and where it was.
@@ -77,3 +78,56 @@ def test_what_exists_in_its_scope_was_not_removed(
         snapshot = current_snapshot(connection, "project")
         sentence, _ = revision_answers.removed(QuestionContext(connection, snapshot, name, []))
     assert "was not removed" in sentence
+
+
+# A name, what an answer on its removal says, and what it does not say.
+MODULES = {
+    "shop.old": ("the folder shop/old is gone: src/shop/old/a.py was removed", "docs/old"),
+    "src/shop/old": ("the folder src/shop/old is gone", "Not certain"),
+    "shop.old.a": ("src/shop/old/a.py was removed", "folder"),
+    "shop/old/a": ("src/shop/old/a.py was removed", "folder"),
+    "shop.old.a.Grill": ("the last code with Grill was removed", "was not looked at"),
+    "old": ("the folder old is gone: src/shop/old/a.py was removed", "notes.rst was"),
+    "Old": ("no commit of the history", "the folder"),
+    "shop.web.json": ("src/shop/web/json.py was removed", "was not removed"),
+    "shop.oven": ("was not removed: it exists at this commit, as src/shop/oven.py", "deprecated"),
+    "shop.web": ("was not removed: it exists at this commit, as src/shop/web/page.py", "deprecated"),
+    "shop.stove": ("src/shop/stove.py; it is marked as deprecated (src/shop/stove.py:3: ", "renamed"),
+    "shop.oven.bake": ("is defined in src/shop/oven.py:1; it is marked as deprecated", "removed on"),
+    "shop.web.Page": ("was not removed: it is defined in src/shop/web/page.py:1", "deprecated"),
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_and_folders_are_named_with_dots(
+    name: str, engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    files = {
+        "src/shop/oven.py": 'def bake():\n    warn("bake is deprecated")\n    return 1\n',
+        "src/shop/stove.py": "from shop.oven import bake\n\nwarn('shop.stove is deprecated')\n",
+        "src/shop/web/page.py": "class Page:\n    def json(self):\n        return 1\n",
+    }
+    gone = {
+        "docs/old/notes.rst": "Old ovens.\n",
+        "src/shop/old/a.py": "class Grill:\n    pass\n",
+        "src/shop/old/b.py": "other = 1\n",
+        "src/shop/web/json.py": "class Mixin:\n    pass\n",
+    }
+    moved = {path.removeprefix("src/"): content for path, content in (files | gone).items()}
+    repository.commit(moved, "First", ANN)
+    for path in moved:
+        (repository.path / path).unlink()
+    repository.commit(files | gone, "Move", ANN)
+    for path in gone:
+        (repository.path / path).unlink()
+    removal = repository.commit(files, "Gone", BOB)
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        answer = answers.of(connection, snapshot, ParsedQuestion("removed", name))
+    words, others = MODULES[name]
+    assert words in answer.words, answer.words
+    assert others not in answer.words, answer.words
+    assert ("by Bob: Gone" in answer.words) == (
+        removal in [item.commit for item in answer.evidence if not item.line]
+    )
