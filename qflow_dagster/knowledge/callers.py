@@ -46,10 +46,18 @@ def callers(connection: Connection, snapshot: Snapshot, subject: str) -> list[Ca
     groups = same(lookups.symbols(connection, snapshot, subject))[:MAX_DEFINITIONS]
     short = lookups.short_name(groups[0][0].name if groups else subject)
     declarations = Declarations(connection, snapshot)
-    calls = declarations.calls({short} | (declarations.aliases_of(short) if groups else set()))
+    resolver = CallResolver(declarations)
+    aliases = declarations.aliases_of(short) if groups else set()
+    defaults = {
+        path
+        for path in {symbol.path for group in groups for symbol in group}
+        if any(d.short == short for d in resolver.scopes.default_export(path))
+    }
+    if defaults:
+        aliases |= declarations.names_of_default(defaults)
+    calls = declarations.calls({short} | aliases)
     if not groups:
         return [Callers(None, _once(calls), [])]
-    resolver = CallResolver(declarations)
     resolver.prepare(calls)
     targets = [(call, resolver.resolve(call)) for call in calls]
     languages = {language for d in declarations.definitions(short) for language in family(d.language)}

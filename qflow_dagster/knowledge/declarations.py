@@ -176,6 +176,7 @@ class Declarations:
         self._definitions: dict[str, list[Definition]] = {}
         self._imports: dict[str, list[Import]] = {}
         self._namespaces: dict[str, tuple[str, ...]] = {}
+        self._of_files: dict[str, list[Definition]] = {}
 
     def definitions(self, name: str) -> list[Definition]:
         """Return what has a name, without scopes."""
@@ -207,6 +208,12 @@ class Declarations:
             "f.path = :path AND s.start_line = :line AND (CAST(:name AS text) IS NULL OR s.name = :name)"
         )
         return next(self._read(condition, {"path": path, "line": line, "name": name}), None)
+
+    def of_file(self, path: str) -> list[Definition]:
+        """Return what a file defines."""
+        if path not in self._of_files:
+            self._of_files[path] = list(self._read("f.path = :path", {"path": path}))
+        return self._of_files[path]
 
     def member_names(self, declared: Definition) -> set[str]:
         """Return the names of the symbols that are directly within a type; in Go in its package."""
@@ -320,6 +327,17 @@ class Declarations:
             WHERE {IN_SNAPSHOT} AND cardinality(i.aliases) > 0 AND a.name = ANY(:names) AND a.alias NOT IN ('', '*')
         """)
         return set(self.connection.scalars(query, {**self.snapshot.interval, "names": [name]}))
+
+    def names_of_default(self, paths: Collection[str]) -> set[str]:
+        """Return the names that files of JavaScript give to what they import as the default of some files."""
+        query = text(f"""
+            SELECT DISTINCT a.alias FROM files f JOIN imports i ON i.blob_id = f.blob_id
+            JOIN dependencies d ON d.repository_id = f.repository_id AND d.source_path = f.path AND d.line = i.line
+             AND d.module = i.module AND d.from_seq <= :seq AND (d.to_seq IS NULL OR d.to_seq > :seq)
+            CROSS JOIN LATERAL unnest(i.names, i.aliases) AS a(name, alias)
+            WHERE {IN_SNAPSHOT} AND d.target_path = ANY(:paths) AND a.name = 'default' AND a.alias NOT IN ('', '*')
+        """)
+        return set(self.connection.scalars(query, {**self.snapshot.interval, "paths": list(paths)}))
 
 
 def _of_function(call: Call) -> Call:

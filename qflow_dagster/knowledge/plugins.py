@@ -12,7 +12,7 @@ from qflow_dagster.knowledge.evidence import QuestionContext
 from qflow_dagster.knowledge.git_facts import Line
 
 # The folders in which frameworks look for plugins, and what loads one: in the syntax of git grep.
-_FOLDERS = re.compile(r"(?:^|/)(?:plugins?|extensions?)/(?:[\w-]+/)*[\w-]+\.rb$")
+_FOLDERS = frozenset(["plugin", "plugins", "extension", "extensions"])
 _LOADS = r"(^|[^[:alnum:]_:])(load_)?(plugin|extension)s?[ (]+([^#]*, *)?[:\"']{0}([^[:alnum:]_]|$)"
 
 
@@ -22,7 +22,7 @@ def loading(context: QuestionContext, path: str, module: str = "") -> list[Line]
     The plugin has the name of its file, and its module that name in capitals.
     """
     name = posixpath.splitext(posixpath.basename(path))[0]
-    if not _FOLDERS.search(path):
+    if not path.endswith(".rb") or _FOLDERS.isdisjoint(path.split("/")[:-1]):
         return []
     defined = {
         lookups.short_name(symbol.name)

@@ -11,17 +11,17 @@ from typing import NamedTuple
 
 from qflow_dagster.knowledge import learned_wordings
 from qflow_dagster.knowledge.learned_wordings import Exist, Reading
-from qflow_dagster.knowledge.question_names import Names, is_version
-from qflow_dagster.knowledge.question_patterns import (
+from qflow_dagster.knowledge.plain_wordings import (
     ASKS_FOR,
     CONTRACTED,
     CONTRACTIONS,
     FILLERS,
     INDIRECT,
     LEADS,
-    PATTERNS,
     REWORDED,
 )
+from qflow_dagster.knowledge.question_names import Names, is_version
+from qflow_dagster.knowledge.question_patterns import PATTERNS
 from qflow_dagster.knowledge.question_subjects import subjects
 from qflow_dagster.knowledge.runtime_versions import runtime_of
 from qflow_dagster.safety.storable import storable_text

@@ -28,7 +28,7 @@ _COMPARING = re.compile(r"^(?:==|!=|===|!==|is|in|instanceof)$")
 # Calls of Go that compare errors.
 _ASKING = frozenset({"Is", "As", "AsType"})
 # Calls that put an error into another one.
-_WRAPPING = re.compile(r"(?i)\w*(?:err|wrap|join|with)\w*")
+_WRAPPING = re.compile(r"(?i)err|wrap|join|with")
 _FUNCTIONS = re.compile(
     r"^(?:function|method|constructor)_?(?:item|definition|declaration|signature)?$|^singleton_method$"
 )
@@ -59,7 +59,7 @@ def how_used(path: str, node: "Node", *, made: bool, followed: bool = False) -> 
             return ""
         if go and around.type in ASSIGNMENTS:
             return "" if followed or not wrapped else _assigned(path, around, node)
-        wrapped = wrapped and (not callee or _WRAPPING.fullmatch(callee) is not None)
+        wrapped = wrapped and (not callee or _WRAPPING.search(callee) is not None)
         if callee and _FAILING.fullmatch(callee):
             return RAISED if given or not passed else ""
         passed = passed or bool(callee)

@@ -69,7 +69,7 @@ _FORMATS = tuple(
         (
             r"(?:^|/)setup\.(?:cfg|py)$",
             "Python",
-            r"^\s*python_requires\s*=\s*[\"']?(?P<version>[^\"'\n#]+)",
+            r"^[ \t]*python_requires\s*=\s*[\"']?(?P<version>[^\"'\n#]+)",
             "",
         ),
         (r"(?:^|/)\.python-version$", "Python", _PLAIN, "for development"),
@@ -85,7 +85,7 @@ _FORMATS = tuple(
             r"^[^#\n]*\brequired_ruby_version\s*=?[\s(\[]*(?:Gem::Requirement\.new\(?\s*)?(?P<version>[^\n#]+)",
             "",
         ),
-        (r"(?:^|/)Gemfile$", "Ruby", r"^\s*ruby[\s(]+[\"'](?P<version>[^\"']+)", ""),
+        (r"(?:^|/)Gemfile$", "Ruby", r"^[ \t]*ruby[\s(]+[\"'](?P<version>[^\"']+)", ""),
         (r"(?:^|/)\.ruby-version$", "Ruby", _PLAIN, "for development"),
         (r"(?:^|/)Cargo\.toml$", "Rust", r"^rust-version\s*=\s*[\"'](?P<version>[^\"']+)", ""),
         (r"(?:^|/)Cargo\.toml$", "Rust", r"^edition\s*=\s*[\"'](?P<version>[^\"']+)", "edition"),
@@ -156,7 +156,7 @@ _FORMATS = tuple(
             r"\"sdk\"\s*:\s*\{[^{}]*?\"version\"\s*:\s*\"(?P<version>[^\"]+)",
             "SDK",
         ),
-        (_CMAKE, "CMake", r"^\s*cmake_minimum_required\s*\(\s*VERSION\s+(?P<version>[^\s)]+)", ""),
+        (_CMAKE, "CMake", r"^[ \t]*cmake_minimum_required\s*\(\s*VERSION\s+(?P<version>[^\s)]+)", ""),
         (_CMAKE, "C++", r"^[^#\n]*(?<![A-Z])CXX_STANDARD\s+\"?(?P<version>\d\d)", ""),
         (_CMAKE, "C++", r"^[^#\n]*\bcxx_std_(?P<version>\d\d)", ""),
         (_CMAKE, "C", r"^[^#\n]*(?<![A-Z])C_STANDARD\s+\"?(?P<version>\d\d)", ""),
@@ -209,4 +209,4 @@ def read(path: str, content: str) -> Iterator[Version]:
 
 def _plain(version: str) -> str:
     """Return a version as it is said: without quotes and the brackets that enclose it."""
-    return re.sub(r"[\"')\],;\s]+$", "", re.sub(r"^[\"'(\[\s]+", "", version.strip())).replace('", "', ", ")
+    return version.rstrip("\"')],; \t\r\n").lstrip("\"'([ \t").replace('", "', ", ")

@@ -222,6 +222,8 @@ class Scopes:
                     found = [
                         d for path in imported.targets for d in self.exported(path, wanted, place.language)
                     ]
+                    if original == "default" and not found:
+                        found = [d for path in imported.targets for d in self.default_export(path)]
                     named = self.declarations.definitions(wanted)
                     # A static member; a module of the same file.
                     found = found or [
@@ -231,6 +233,21 @@ class Scopes:
                     found = found or self.of_package(imported.targets, wanted, place.language)
                     return ImportedName(list(dict.fromkeys(found)), bool(imported.targets))
         return None
+
+    def default_export(self, path: str) -> list[Definition]:
+        """Return what a file of JavaScript most likely exports as its default.
+
+        What has no name, what has the name of the file or its folder, else the only thing that it defines.
+        """
+        own = [d for d in self.declarations.of_file(path) if d.language in SCRIPTS]
+        unnamed = [d for d in own if d.name == "module.exports"]
+        values = [d for d in own if self.is_top(d) and d.kind not in ("type", "interface")]
+        parts = {
+            re.sub(r"\W|_", "", part).lower()
+            for part in (_stem(path), posixpath.basename(posixpath.dirname(path)))
+        }
+        named = [d for d in values if d.short.lower() in parts]
+        return unnamed or named or (values if len(values) == 1 else [])
 
     def exported(self, path: str, name: str, language: str, depth: int = 0) -> list[Definition]:
         """Return what a file offers by a name: declares at its top level, or imports from others."""
@@ -319,6 +336,10 @@ def is_module(path: str, name: str) -> bool:
     return stem == last or (
         stem in ("__init__", "mod", "index", "lib") and posixpath.basename(folder) == last
     )
+
+
+def _stem(path: str) -> str:
+    return posixpath.basename(path).partition(".")[0]
 
 
 def is_type_name(name: str) -> bool:

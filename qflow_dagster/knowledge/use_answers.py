@@ -55,9 +55,11 @@ def used(context: QuestionContext) -> tuple[str, list[Evidence]]:
     imports = lookups.imports_of(connection, snapshot, subject)
     calls = any(each.certain or each.possible for each in found)
     if not calls and not imports and not symbols:
-        if lookups.files(connection, snapshot, subject):
-            return dependents(context)
-        return code_answers.word(context)
+        if not lookups.files(connection, snapshot, subject):
+            return code_answers.word(context)
+        sentence, importing = dependents(context)
+        said, calling = _calls_of_export(context)
+        return "; ".join([*said, sentence]), [*calling, *importing]
     parts, evidence = code_answers.callers_as_text(context, found)
     if imports:
         who = "" if parts else f"{subject} is "
@@ -81,6 +83,18 @@ def used(context: QuestionContext) -> tuple[str, list[Evidence]]:
         evidence.insert(0, context.at(symbol.path, symbol.line, symbol.signature or symbol.name))
     _add_others(parts, evidence, context, others)
     return "; ".join(parts), evidence
+
+
+def _calls_of_export(context: QuestionContext) -> tuple[list[str], list[Evidence]]:
+    """Describe the calls of the function without a name that a file of JavaScript exports."""
+    path = context.path()
+    export = f"{path}:exports"
+    if not any(
+        s.name == "module.exports" for s in lookups.symbols(context.connection, context.snapshot, export)
+    ):
+        return [], []
+    found = callers.callers(context.connection, context.snapshot, export)
+    return code_answers.callers_as_text(context._replace(subject=f"what {path} exports"), found)
 
 
 def _add_loading(

@@ -196,8 +196,8 @@ def test_variables_of_php_are_no_properties(ask: Callable[[dict[str, str]], Ask]
         ("where is the field size of Box read?", "Box.size"),
         ("who wrote Box's size property?", "Box.size"),
         ("hey, the property `size` in Box, when was it introduced?", "Box.size"),
-        ("which fields sit on Box?", "Box"),
-        ("which field sits on Box?", "Box"),
+        ("which fields sit on Crumb?", "Crumb"),
+        ("which field sits on Crumb?", "Crumb"),
     ],
 )
 def test_a_member_may_be_named_before_its_type(question: str, subject: str) -> None:

@@ -228,3 +228,17 @@ def test_a_word_that_only_files_have_which_are_not_code_is_answered_by_their_lin
     assert "vendored or generated files have it in vendor/lib/conf.yml:1" in answer.words
     assert "not read as code" in " ".join(answer.limits)
     assert ask({}, "where is OVEN_COLD used?").understood.kind == NOT_KNOWN
+
+
+def test_a_default_export_is_called_by_the_names_that_others_give_to_it(ask: Ask) -> None:
+    files = {
+        "core/warm-oven.ts": "export type Heat = number;\nfunction other() {}\n"
+        "export default function warmOven(): Heat {\n  return 1;\n}\n",
+        "core/bake.ts": "import heat from './warm-oven.js';\n\nexport function bake() {\n  return heat();\n}\n",
+        "lib/only.js": "module.exports = (a) => {\n  return a\n}\n",
+        "lib/app.js": "const only = require('./only')\n\nfunction run() {\n  return only(1)\n}\n",
+    }
+    answer = ask(files, "who calls warmOven?")
+    assert ("core/bake.ts", 4) in [(e.path, e.line) for e in answer.evidence], answer.words
+    answer = ask({}, "who calls lib/only.js?")
+    assert {("lib/app.js", 4), ("lib/app.js", 1)} <= {(e.path, e.line) for e in answer.evidence}, answer.words
