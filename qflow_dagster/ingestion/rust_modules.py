@@ -60,7 +60,10 @@ class RustModules:
         library = self._manifests.crates.get(parts[0])
         if imported.kind == "crate":
             return self._existing(library or "")
-        return self._in_crate(library, parts[1:]) if library else self._module(own, parts)
+        if library:
+            return self._in_crate(library, parts[1:])
+        # Before the edition of 2018, paths began at the root of the crate.
+        return self._module(own, parts) or self._module(posixpath.dirname(root), parts)
 
     def _in_crate(self, root: str, parts: list[str]) -> list[str]:
         """Return the file of a module by its path from the root of a crate, else the root itself.

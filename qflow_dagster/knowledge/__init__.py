@@ -2,7 +2,7 @@
 
 - `requests`: the lifecycle of a request; `tickets`: requests of other kinds than questions; `producers`: requests
   that the system raises itself; `listener`: answers requests as they come
-- `questions`, `question_patterns`, `learned_wordings`: what a question asks; `answers` and the modules named after kinds of answers;
+- `questions`, `question_patterns`, `learned_wordings`: what a question asks; `answers` and modules of kinds of answers;
   `evidence`; `lookups`, `history_lookups`, `graph`, `git_facts`: where answers come from
 - `search`; `index`, `entries`, `words`, `workers`: full-text search
 

@@ -129,7 +129,7 @@ def _gone(context: QuestionContext, understood: ParsedQuestion, error: Exception
 def _placed(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -> ParsedQuestion:
     """Return a question with its subject as that of the file or type in which it is to be looked for."""
     for qualified in (f"{understood.place}:{understood.subject}", f"{understood.place}.{understood.subject}"):
-        if not understood.place or not understood.subject or understood.kind == "between":
+        if not understood.place or not understood.subject or understood.kind in ("between", "relation"):
             break
         found = lookups.symbols(connection, snapshot, qualified)
         if found and f".{found[0].name}".endswith(f".{lookups.short_name(understood.subject)}"):

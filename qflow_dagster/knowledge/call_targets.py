@@ -354,7 +354,10 @@ class CallResolver:
                     if not imported.targets:
                         return _Place()
                     last = original or imported.module
-                    modules = [path for path in imported.targets if is_module(path, last)]
+                    # Of a package of Go, a file may have the name of all.
+                    modules = [
+                        path for path in imported.targets if call.language != "Go" and is_module(path, last)
+                    ]
                     if original in (None, "default", "*") or modules:
                         return _Place(paths=tuple(modules or imported.targets))
         return None

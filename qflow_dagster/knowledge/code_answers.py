@@ -269,13 +269,18 @@ def callers_as_text(
                 ]
         if several and not each.certain and not each.possible:
             parts.append(f"{name} is not called by name")
+    say_foreign(context, found)
+    return parts, evidence
+
+
+def say_foreign(context: QuestionContext, found: Sequence[callers.Callers]) -> None:
+    """Say which calls of a name are taken for those of others, or refer to what was not found."""
     if found and (foreign := found[0].foreign):
         places = [f"{call.path}:{call.line}" for call in foreign]
         context.limit(f"calls of that name that are taken for those of other libraries: {listed(places)}")
     if found and (unresolved := found[0].unresolved):
         places = [f"{call.path}:{call.line}" for call in unresolved]
         context.limit(f"what these calls of that name refer to was not found: {listed(places)}")
-    return parts, evidence
 
 
 def name_of(subject: str, each: callers.Callers, *, several: bool) -> str:

@@ -50,6 +50,13 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
                     what = f"{call.caller or 'top level'} calls {call.name}"
                     evidence += [context.at(call.path, at, what) for at in dict.fromkeys((line, call.line))]
     code_answers.say_homonyms(context)
+    code_answers.say_foreign(
+        context,
+        [
+            each._replace(foreign=[call for call in each.foreign if call.test], unresolved=())
+            for each in found
+        ],
+    )
     through, further = _through_callers(context, [call for each in found for call in each.certain])
     lines = _naming_tests(context)
     if len(parts) > bool(said) and len(found) > 1:
@@ -57,17 +64,15 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if len(parts) > bool(said):
         calling = {item.path for item in evidence}
         if more := [row for row in lines if row.path not in calling]:
-            parts.append(f"other tests name it in {listed([f'{row.path}:{row.line}' for row in more])}")
+            parts.append(f"other tests name it in {listed(_in_tests(context, more))}")
             evidence += [context.at(r.path, r.line, r.text) for r in _first_of_all(more)]
         return "; ".join([*parts, *filter(None, [through])]), evidence + further
     path = context.path()
     if lines or through:
-        places = [f"{row.path}:{row.line}" for row in lines]
-        parts.append(
-            f"no test calls {subject} by name" + (f"; tests name it in {listed(places)}" if lines else "")
-        )
-        naming = [context.at(r.path, r.line, r.text) for r in _first_of_all(lines)]
-        return "; ".join([*parts, *filter(None, [through])]), evidence + naming + further
+        naming = f"; tests name it in {listed(_in_tests(context, lines))}" if lines else ""
+        parts.append(f"no test calls {subject} by name{naming}")
+        evidence += [context.at(r.path, r.line, r.text) for r in _first_of_all(lines)]
+        return "; ".join([*parts, *filter(None, [through])]), evidence + further
     rows = _importing_tests(context, path)
     if rows:
         parts.append(f"{path} is imported by the tests {listed([row.path for row in rows])}")
@@ -156,6 +161,13 @@ def _naming_tests(context: QuestionContext) -> list[git_facts.Line]:
     return [
         row for row in rows if row.path in code and (code[row.path][0] or (row.path, row.line) in beside_code)
     ]
+
+
+def _in_tests(context: QuestionContext, rows: Sequence[git_facts.Line]) -> list[str]:
+    """Return lines as text, each with the test that it is in."""
+    around = lookups.enclosing(context.connection, context.snapshot, [(row.path, row.line) for row in rows])
+    tests = [around[row.path, row.line] for row in rows]
+    return [f"{f'{test} ' if test else ''}({r.path}:{r.line})" for test, r in zip(tests, rows, strict=True)]
 
 
 def _first_of_all(rows: Sequence[git_facts.Line]) -> list[git_facts.Line]:

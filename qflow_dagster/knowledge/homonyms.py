@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from qflow_dagster.knowledge import callers, lookups
 from qflow_dagster.knowledge.declarations import TYPES
-from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, listed
+from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, UnansweredError, listed
 from qflow_dagster.knowledge.lookups import SymbolLocation
 
 Answering = Callable[[QuestionContext], tuple[str, list[Evidence]]]
@@ -45,9 +45,13 @@ def answer(context: QuestionContext, kind: str, answering: Answering) -> tuple[s
         unanswered += [*second[1:], *more]
     also = [f"{parts[0].path}:{parts[0].name}" for parts in unanswered]
     note = f". Also defined, and not answered for here: {listed(also)}" if also else ""
+    named = [
+        context.at(part.path, part.line, part.signature)
+        for part in context.declared([p[0] for p in unanswered])
+    ]
     if len(meant[:answered]) == 1:
         sentence, evidence = answering(context._replace(meant=tuple(meant[0])))
-        return sentence + note, evidence
+        return sentence + note, [*evidence, *named[:MAX_ROWS]]
     sentences, evidence, failures = [], [], []
     for parts in meant[:answered]:
         subject = f"{parts[0].path}:{parts[0].name}"
@@ -63,7 +67,7 @@ def answer(context: QuestionContext, kind: str, answering: Answering) -> tuple[s
     least = "at least " if sum(map(len, [*meant, *others])) >= lookups.MAX_ROWS else ""
     return (
         f"{least}{len(meant)} definitions have the name {context.subject}: {'. '.join(sentences)}{note}",
-        evidence,
+        [*evidence, *named[:MAX_ROWS]],
     )
 
 

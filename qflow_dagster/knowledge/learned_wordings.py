@@ -30,7 +30,9 @@ Exist = Callable[[Collection[str]], Mapping[str, Collection[str]]]
 # What a name must be for some kinds of questions.
 _FILES = TYPES | {"module", "namespace", "package", "path"}
 _NEEDED = {
-    **dict.fromkeys(("subclasses", "bases"), TYPES | {"module"}),
+    "bases": TYPES | {"module"},
+    # Nothing inherits from an enumeration.
+    "subclasses": (TYPES - {"enum"}) | {"module"},
     **dict.fromkeys(("dependencies", "dependents"), _FILES),
     "dead": _FILES - TYPES,
     "raised": TYPES | {"constant", "variable", "variant", "macro"},

@@ -23,7 +23,8 @@ NOUNS = frozenset(
     re.findall(
         r"\w+",
         "class function method struct type interface trait module file folder directory macro object exception error "
-        "fixture decorator constant package variable enum entity symbol protocol helper subroutine",
+        "fixture decorator constant package variable enum entity symbol protocol helper subroutine "
+        "command option flag hook callback middleware plugin task handler",
     )
 )
 _ARTICLES = frozenset(
@@ -82,6 +83,8 @@ _PARAMETERS = re.compile(r"\([^()]*\)$")
 _IN = frozenset(["in", "inside", "within", "under", "below", "across"])
 _OF = frozenset(["of", "from"])
 _OUTSIDE = frozenset(["outside", "except", "excluding", "besides", "than", "not"])
+_EXCLUDING = frozenset(["except", "excluding", "besides", "unlike", "than", "not", "without"])
+_EXCLUDING_FROM = frozenset(["apart", "aside", "instead", "except"])
 _MEMBERS = frozenset(
     ["methods", "functions", "members", "classes", "types", "files", "parts", "places", "lines"]
 )
@@ -120,6 +123,7 @@ def read(question: str, common: Collection[str], known: Collection[str] = ()) ->
         _certainty(token, index, texts, common, known) if texts[index] else 0
         for index, token in enumerate(tokens)
     ]
+    certainties = _without_excluded(texts, certainties)
     place = _place(texts, certainties)
     kept = [
         0 if index == place or is_version(text) else sure
@@ -152,6 +156,19 @@ def read(question: str, common: Collection[str], known: Collection[str] = ()) ->
     )
     by_chance = max(kept, default=0) == CHANCE and all(map(is_plain, names))
     return Names(words, list(dict.fromkeys(names)), where, unknown, by_chance)
+
+
+def _without_excluded(texts: Sequence[str], certainties: Sequence[int]) -> list[int]:
+    """Return how sure names are, without those that a question leaves out: "apart from Session", "not the one of Y"."""
+    kept = list(certainties)
+    for index, sure in enumerate(certainties):
+        before = [text.lower() for text in texts[max(0, index - 2) : index]]
+        left_out = bool(before) and (
+            before[-1] in _EXCLUDING or (before[0] in _EXCLUDING_FROM and before[-1] in _OF)
+        )
+        if sure and left_out and any(other for at, other in enumerate(certainties) if at != index):
+            kept[index] = 0
+    return kept
 
 
 def _place(texts: Sequence[str], certainties: Sequence[int]) -> int | None:

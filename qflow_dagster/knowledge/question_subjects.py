@@ -40,7 +40,7 @@ _LIBRARY = re.compile(
     r"\b(?:depends? on|depending on|needs?|needing|requires?|requiring|exposed to|pull(?:s|ing)? in|"
     r"link(?:s|ed)? (?:to|against)|rel(?:y|ies) on|versions? of|ranges? of|constraints? (?:of|on|for)|require for) "
     r"(?:an? |the |still |some )?[`'\"]?(?P<name>(?!(?:any|at|to|for|this|it|in|be|is|the|which|what|all|our|its|"
-    r"external|other|third|these|those|by|on|and|or|a|node|python|java|ruby|php|go)\b)[\w@][\w@./-]*\w)",
+    r"external|other|third|these|those|by|on|and|or|a|node|python|java|ruby|php|go)\b)(?!\w+ly\b)[\w@][\w@./-]*\w)",
     re.IGNORECASE,
 )
 _NO_LIBRARY = re.compile(

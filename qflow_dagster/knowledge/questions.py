@@ -81,6 +81,12 @@ _CONDITION = re.compile(
     r"(?: [\w./-]+){0,3}",
     re.IGNORECASE,
 )
+# What stands between the context of a question and the clause that asks, and what stands for a name in that.
+_SENTENCE = re.compile(r" [-\u2013\u2014]+ |[:;.?!] ")
+_PRONOUN = re.compile(r" (?:it|this|that one|this one|them)(?= )", re.IGNORECASE)
+_ASKS = re.compile(
+    r" (?:\w+ ){0,2}?(?:who|what|which|where|when|why|how|is|are|does|do|did|was|has)\b", re.IGNORECASE
+)
 # A remark in parentheses: "(test code, too)", "(not the one of Session)".
 _REMARK = re.compile(r" \((?=[^()]* )[^()]{1,200}\)")
 _WITHOUT_NAME = frozenset(
@@ -165,23 +171,52 @@ def read(question: str, repository: str = "", exist: Exist | None = None) -> Rea
         if main.understood.kind != "search":
             condition = main.understood.condition or remark[0].strip()
             return main._replace(understood=main.understood._replace(condition=condition))
-    return _read(written, plain, repository, exist)
+    whole = _read(written, plain, repository, exist)
+    asked = (
+        _resolved(plain, whole.names) if whole.understood.learned or whole.understood.kind == "search" else ""
+    )
+    if asked:
+        main = _read(written, asked, repository, exist)
+        surer = not main.understood.learned or main.readings[0].probability >= whole.readings[0].probability
+        if main.understood.kind != "search" and (surer or whole.understood.kind == "search"):
+            return main
+    return whole
+
+
+def _resolved(question: str, names: Names) -> str:
+    """Return the clause that asks, with the only name instead of the pronoun for it; '' if there is no such clause.
+
+    "I want to change X - which functions call it?", "X: who wrote this?".
+    """
+    *_, context, last = ["", *_SENTENCE.split(question)]
+    clause = f" {last} "
+    if len(names.names) != 1 or not _PRONOUN.search(clause) or not _ASKS.match(clause) or not context:
+        return ""
+    name = names.names[0]
+    return "" if name in last else _PRONOUN.sub(f" {name}", clause, count=1).strip()
 
 
 def _read(written: str, plain: str, repository: str, exist: Exist | None) -> Read:
     """Read a question as it was written, without what adds nothing."""
     names, readings = learned_wordings.read(plain, exist, repository)
-    return Read(_parsed(written, plain, names, readings, exist), names, readings)
+    return Read(_parsed(written, plain, names, readings, exist, repository), names, readings)
 
 
 def _parsed(
-    written: str, plain: str, names: Names, readings: Sequence[Reading], exist: Exist | None
+    written: str,
+    plain: str,
+    names: Names,
+    readings: Sequence[Reading],
+    exist: Exist | None,
+    repository: str,
 ) -> ParsedQuestion:
     """Return the kind and the subject of a question, as it was written and without what adds nothing."""
     understood = _understood(plain)
     if understood and not _is_unlikely(understood, names, readings, exist):
         return understood
     learned = _learned(plain, names, readings)
+    if learned and learned.kind == "requirements" and learned.subject.lower() == repository.lower():
+        learned = learned._replace(subject="")  # What the project itself needs.
     if learned and not (learned.kind in _POSITIVE and _NEGATED.search(plain)):
         condition = _CONDITION.search(plain) if learned.kind != "between" else None
         return learned._replace(condition=condition[0] if condition else "")

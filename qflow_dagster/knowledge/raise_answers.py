@@ -105,15 +105,16 @@ def raised(context: QuestionContext) -> tuple[str, list[Evidence]]:
     ]
     if others:
         context.limit(f"whether what {listed(at(others))} makes is raised there, too, is not looked at")
+        if not parts:
+            made_in = [str(place) for place in found if place.row in others]
+            parts.append(f"no line raises {name} by name; it is made in {listed(made_in)}")
     kept = [place.row for place in found if place.how == KEPT and not place.row.path.endswith("_test.go")]
     if kept:
         context.limit(f"whether an error that is kept in {listed(at(kept))} is raised later is not known")
     if not parts:
         if not found:
             raise UnansweredError(f"no code has the word {name}")
-        raise UnansweredError(
-            f"no line raises {name} by name" + (f"; {listed(at(others))} may" if others else "")
-        )
+        raise UnansweredError(f"no line raises {name} by name")
     return "; ".join(parts), [
         context.at(row.path, row.line, row.text)
         for row in dict.fromkeys([*evidence, *others][: 2 * MAX_ROWS])

@@ -123,7 +123,9 @@ class Scopes:
             for local, original in bound(imported, declared.language):
                 if local in (path[0], ".".join(path)):
                     modules = [
-                        target for target in imported.targets if is_module(target, original or path[-1])
+                        target
+                        for target in imported.targets
+                        if declared.language != "Go" and is_module(target, original or path[-1])
                     ]
                     found = [
                         d
@@ -373,7 +375,7 @@ def is_of_file(definition: Definition) -> bool:
 def is_extension(definition: Definition) -> bool:
     """Return whether a function is written to be called on objects of another type."""
     if definition.language == "C#":
-        return "(this " in definition.signature
+        return "(this " in definition.signature or definition.owner == "extension"
     if definition.language == "Kotlin":
         return bool(re.search(rf"\bfun\b[^(]*\.{re.escape(definition.short)}\(", definition.signature))
     return False

@@ -75,7 +75,7 @@ def used(context: QuestionContext) -> tuple[str, list[Evidence]]:
     ]
     _add_loading(parts, evidence, context, loading)
     if not calls and symbols:
-        symbol = context.definition()
+        (symbol,) = context.declared([context.definition()])
         how = "is not called by name anywhere"
         if others or loading:
             how = "is used" if symbol.kind in TYPES else "is used, but not called by its name"
