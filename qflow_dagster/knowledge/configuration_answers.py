@@ -103,7 +103,7 @@ def _names(row: git_facts.Line, content: str) -> Iterator[tuple[Name, str]]:
             yield name, text[call.end() + name.end :]
         elif (match := _VARIABLE.match(text, call.end())) and match[0] not in _NO_VARIABLES:
             rest = text[match.end() :]
-            if call["opening"].startswith("."):  # `process.env.PORT`
+            if call["opening"].startswith("."):  # "process.env.PORT"
                 yield Name(match[0].partition(".")[0], False, 0), rest
             elif held := environment_names.assigned(content, row.line, match[0]):
                 yield held[0], rest

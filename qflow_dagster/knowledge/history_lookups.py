@@ -139,7 +139,7 @@ def modules(connection: Connection, snapshot: Snapshot, name: str) -> list[str]:
 
 
 def folder_of(name: str) -> str:
-    """Return the folder that a name with scopes means: `shop.web` is shop/web."""
+    """Return the folder that a name with scopes means: "shop.web" is shop/web."""
     return re.sub(_SCOPE, "/", name).strip("/")
 
 

@@ -31,8 +31,8 @@ Exist = Callable[[Collection[str]], Mapping[str, Collection[str]]]
 _FILES = TYPES | {"module", "namespace", "package", "path"}
 _NEEDED = {
     "bases": TYPES | {"module"},
-    # Nothing inherits from an enumeration.
-    "subclasses": (TYPES - {"enum"}) | {"module"},
+    # Nothing inherits from an enumeration, and what implements something for it is no type.
+    "subclasses": (TYPES - {"enum", "impl"}) | {"module"},
     **dict.fromkeys(("dependencies", "dependents"), _FILES),
     "dead": _FILES - TYPES,
     "raised": TYPES | {"constant", "variable", "variant", "macro"},

@@ -125,7 +125,7 @@ def _is_within(owner: str, path: str, name: str) -> bool:
     """Return whether a qualified name is in a type or module: one around it, or its file or folder."""
     around = [posixpath.splitext(part)[0].replace("_", "").lower() for part in path.split("/")]
     scopes = parts_of(name)[:-1]
-    # What a folder has is at the top level: `shop.heat` is no method of a type in shop/oven.py.
+    # What a folder has is at the top level: "shop.heat" is no method of a type in shop/oven.py.
     places = around[-1:] if scopes else around
     return owner in scopes or owner.replace("_", "").lower() in places
 
