@@ -5,7 +5,8 @@ before what a function returns (`LIB_INLINE std::string name() {`), one that is 
 (`BEGIN_NAMESPACE`, or with arguments), and the halves of `#if`/`#else` that are not complete by themselves. System
 calls of Linux are functions behind a macro. The text is changed for the parser only, byte for byte as long, so that
 positions stay those of the source. Of what it does not see, comments and calls are read from the text. A class of
-Kotlin with two annotations is taken for an expression at times, without an error; without its annotations it is not.
+Kotlin with two annotations is taken for an expression at times, without an error; without its annotations it is not;
+and a primary constructor on the line after the name of its class ends the class.
 """
 
 import re
@@ -58,6 +59,12 @@ SYSCALL = re.compile(
     rb"^((?:COMPAT_)?+SYSCALL(?:32)?+_DEFINE[1-6]\(\s*+)(\w++\s*+)(,[^()]*+(?:\([^()]*+\)[^()]*+)*+)(?=\)\s*+\{)",
     re.MULTILINE,
 )
+# What is between the name of a class of Kotlin and the parenthesis of its constructor, if that is on another line.
+CONSTRUCTOR = re.compile(
+    rb"(?<=\bclass )\w++(?:<[^<>{}()]{0,200}+>)?+([ \t\r]*+\n\s*+(?:@[\w.]++(?:\([^()\n]{0,200}+\))?+\s++){0,5}+"
+    rb"(?:(?:private|internal|protected|public)\s++)?+constructor\s*+)\("
+)
+MAX_PARAMETERS = 500
 ARGUMENTS = re.compile(rb"\([^()]{0,500}+(?:\([^()]{0,500}+\)[^()]{0,500}+){0,9}+\)")
 # Marks of address spaces.
 SPACES = re.compile(rb"\b__\w++")
@@ -98,6 +105,23 @@ def without_macros(grammar: str, source: bytes) -> bytes:
     if grammar == "c":
         return source
     return MACRO_BEFORE_NAME.sub(lambda match: match[1] + _blank(match[2]), source)
+
+
+def with_joined_constructors(grammar: str, source: bytes) -> bytes:
+    """Return the text of Kotlin with each primary constructor on the line of its class; later lines stay theirs."""
+    if grammar != "kotlin" or b"constructor" not in source:
+        return source
+    text = bytearray(source)
+    for match in CONSTRUCTOR.finditer(source):
+        line_ends = [match.start(1) + at for at, byte in enumerate(match[1]) if byte == 0x0A]
+        after = source[match.end() : match.end() + MAX_PARAMETERS].partition(b"//")[0]
+        blanks = [match.end() + at for at, byte in enumerate(after) if byte == 0x20][: len(line_ends)]
+        if len(blanks) == len(line_ends):
+            for position in line_ends:
+                text[position] = 0x20
+            for position in blanks:
+                text[position] = 0x0A
+    return bytes(text)
 
 
 def annotations_in_expressions(root: Node, source: bytes) -> list[Span]:

@@ -5,6 +5,7 @@ Belongs here: turning the captures of a query (``queries/*.scm``) into facts. Im
 table in ``constructs``.
 """
 
+import re
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -25,7 +26,11 @@ WATCHED_BYTES = 200_000
 # A pattern that has begun to match is tried at each node inside, so the time grows by size times depth; code that is
 # nested deeper than this has no facts.
 MAX_DEPTH = 2_000
-SIGNATURE_LENGTH = 200
+# A type may inherit from much.
+SIGNATURE_LENGTH, TYPE_LENGTH, MAX_DECLARATION = 200, 1_000, 10_000
+# Languages where the parameters of a constructor stand between the name of a type and what it inherits from.
+PRIMARY_CONSTRUCTORS = frozenset({"kotlin", "scala", "csharp", "java"})
+PARENTHESES, MAX_NESTED = re.compile(r"\([^()]*+\)"), 6
 # A function directly inside one of these is a method.
 HOLDERS = frozenset({"class", "interface", "trait", "impl", "struct", "enum", "object"})
 NEWLINE = ord("\n")
@@ -84,7 +89,7 @@ class Found:
                     d.kind,
                     structure.own_name(d.name),
                     qualified[seq],
-                    _signature(d, lines.code_text) if seq else "",
+                    _signature(d, lines.code_text, self.grammar.name) if seq else "",
                     first,
                     last,
                     d.start,
@@ -123,7 +128,7 @@ def parse(grammar: Grammar, source: bytes, timeout: float) -> tuple[Tree, list[S
     Where there are errors and the language has a preprocessor, only the first branch of each condition is read, and
     macros that are lines of their own are not, if that has fewer errors.
     """
-    source = recovery.without_macros(grammar.name, source)
+    source = recovery.with_joined_constructors(grammar.name, recovery.without_macros(grammar.name, source))
     tree = _parse(grammar, source, timeout)
     if tree is None:
         return None
@@ -293,10 +298,19 @@ def _parse_watched(grammar: Grammar, source: bytes, timeout: float) -> Tree | No
     return None if expired else tree
 
 
-def _signature(definition: Definition, code_text: bytes) -> str:
-    """Return the declaration up to its body, on one line, without comments."""
-    declared = code_text[definition.start : min(definition.body, definition.start + 2_000)]
-    return " ".join(_text(declared).split())[:SIGNATURE_LENGTH].rstrip(" {:=")
+def _signature(definition: Definition, code_text: bytes, grammar: str) -> str:
+    """Return the declaration up to its body, on one line, without comments.
+
+    Of a type, what its constructor takes is left out if it is long: what the type inherits from stands behind that.
+    """
+    is_type = definition.kind in HOLDERS
+    declared = code_text[definition.start : min(definition.body, definition.start + MAX_DECLARATION)]
+    signature = " ".join(_text(declared).split())
+    if len(signature) > SIGNATURE_LENGTH and is_type and grammar in PRIMARY_CONSTRUCTORS:
+        for _ in range(MAX_NESTED):
+            signature = PARENTHESES.sub("\0", signature)
+        signature = signature.replace("\0", "(...)")
+    return signature[: TYPE_LENGTH if is_type else SIGNATURE_LENGTH].rstrip(" {:=")
 
 
 def _text(data: bytes) -> str:
