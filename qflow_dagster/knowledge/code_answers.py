@@ -38,7 +38,7 @@ _CONSTRUCTORS = frozenset(["__init__", "__new__", "constructor", "initialize", "
 def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name the lines that have a word which is no symbol, and how: a constant, an environment variable, an option.
 
-    Few lines are given with their text, which may say more: the default of a variable.
+    Few lines, and those that declare it, are given with their text, which may say more: the default of a variable.
     """
     found = mentions(context, context.subject)
     if not (found.uses or found.declarations or found.prose) and (member := _member(context)):
@@ -57,7 +57,11 @@ def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
     for group, named in groups:
         items = [
             where(named or found.roles[row.path, row.line], around[row.path, row.line], row)
-            + (f": {_quoted(row)}" if len(rows) <= MAX_QUOTED else "")
+            + (
+                f": {_quoted(row)}"
+                if len(rows) <= MAX_QUOTED or row in found.declarations[:MAX_QUOTED]
+                else ""
+            )
             for row in group
         ]
         parts += [listed(items)] if items else []

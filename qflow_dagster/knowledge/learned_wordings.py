@@ -35,6 +35,7 @@ _NEEDED = {
     "subclasses": (TYPES - {"enum", "impl"}) | {"module"},
     **dict.fromkeys(("dependencies", "dependents"), _FILES),
     "dead": _FILES - TYPES,
+    "members": _FILES,
     "raised": TYPES | {"constant", "variable", "variant", "macro"},
     **dict.fromkeys(("raises", "calls"), _FILES | {"function", "method", "macro", "constructor"}),
 }

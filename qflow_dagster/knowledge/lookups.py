@@ -95,7 +95,7 @@ def symbols(connection: Connection, snapshot: Snapshot, name: str) -> list[Symbo
         return [
             symbol for symbol in symbols(connection, snapshot, rest) if f"/{symbol.path}".endswith(f"/{path}")
         ]
-    name = name.replace("::", ".").replace("#", ".").replace("->", ".")
+    name = re.sub(r"::|#|->|\\", ".", name).strip(".")
     short_name = name.rpartition(".")[2]
     parameters = {**snapshot.interval, "name": name, "short_name": short_name}
     exact = (
@@ -105,8 +105,8 @@ def symbols(connection: Connection, snapshot: Snapshot, name: str) -> list[Symbo
     for condition in (
         exact,
         "s.name = :short_name" if short_name != name else None,
-        # Who writes capitals within a name means them: sortFlags is not SortFlags.
-        "lower(s.name) = lower(:short_name)" if short_name.islower() or short_name.isupper() else None,
+        # Who writes capitals means them: sortFlags is not SortFlags, and PAGER is a variable of the environment.
+        "lower(s.name) = lower(:short_name)" if short_name.islower() else None,
     ):
         if condition is None or not short_name:
             continue
@@ -128,7 +128,7 @@ def existing(connection: Connection, snapshot: Snapshot, words: Collection[str])
 
     A file or folder is of kind "path".
     """
-    shorts = {word: re.split(r"[.#/]|::|->", re.sub(r"(?<=\w)<.+>$", "", word))[-1] for word in words}
+    shorts = {word: re.split(r"[.#/\\]|::|->", re.sub(r"(?<=\w)<.+>$", "", word))[-1] for word in words}
     query = text(f"""
         SELECT DISTINCT s.name, s.kind FROM symbols s JOIN files f ON f.blob_id = s.blob_id
         WHERE {IN_SNAPSHOT} AND s.seq > 0 AND s.name = ANY(:shorts) AND NOT f.vendored AND NOT f.generated
@@ -148,9 +148,14 @@ def existing(connection: Connection, snapshot: Snapshot, words: Collection[str])
 
 
 def _exists(connection: Connection, snapshot: Snapshot, name: str) -> bool:
-    """Return whether a symbol, file or folder of the snapshot has a name."""
+    """Return whether a symbol, file, folder or namespace of the snapshot has a name."""
+    namespaces = text(f"""
+        SELECT EXISTS (SELECT FROM files f JOIN blobs b ON b.id = f.blob_id, unnest(b.namespaces) n(namespace)
+        WHERE {IN_SNAPSHOT} AND split_part(translate(n.namespace, '\\:/', '...'), '.', 1) = :name)
+    """)
     return bool(
         symbols(connection, snapshot, name)
+        or connection.scalar(namespaces, {**snapshot.interval, "name": name})
         or files(connection, snapshot, name)
         or folder(connection, snapshot, name)
     )

@@ -7,8 +7,8 @@ up (`lookups`).
 import re
 
 from qflow_dagster.knowledge import git_facts, lookups
-from qflow_dagster.knowledge.declarations import TYPES, Definition, arity
-from qflow_dagster.knowledge.evidence import QuestionContext, UnansweredError, listed
+from qflow_dagster.knowledge.declarations import TYPES, Declarations, Definition, arity
+from qflow_dagster.knowledge.evidence import QuestionContext, UnansweredError, listed, parts_of
 from qflow_dagster.knowledge.inheritance import Inheritance
 from qflow_dagster.knowledge.lookups import SymbolLocation
 
@@ -28,16 +28,19 @@ def exactly(context: QuestionContext) -> QuestionContext:
     if not symbols:
         return _without_parameters(context._replace(subject=_without_sigil(context)))
     asked = subject.rpartition(":")[2] if "/" in subject else subject
-    short = lookups.short_name(asked.replace("#", ".").replace("->", "."))
+    short = lookups.short_name(_dotted(asked))
     if all(lookups.short_name(symbol.name) != short for symbol in symbols):
         context.limit(f"nothing has the name {short}; this is of {symbols[0].name} ({symbols[0].path})")
         return context._replace(subject=lookups.short_name(symbols[0].name))
-    owner = lookups.short_name(asked.replace("#", ".").replace("->", ".").removesuffix(short).rstrip(".:"))
+    owner = lookups.short_name(_dotted(asked).removesuffix(short).rstrip(".:"))
     if owner and (paths := lookups.read_with_errors(context.connection, context.snapshot, short)):
         context.limit(
             f"these have errors of syntax, and a {short} that may be one of {owner}, too: {listed(paths)}"
         )
     if not owner or any(owner in _parts(symbol.name.removesuffix(short)) for symbol in symbols):
+        return context
+    declarations = Declarations(context.connection, context.snapshot)
+    if any(owner in parts_of(space)[-1:] for s in symbols for space in declarations.namespaces(s.path)):
         return context
     types = [s for s in lookups.symbols(context.connection, context.snapshot, owner) if s.kind in TYPES]
     if not types:
@@ -72,6 +75,10 @@ def _without_sigil(context: QuestionContext) -> str:
         lines = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, context.short_name)
         return bare if all(line.path.endswith(".php") for line in lines) else context.subject
     return bare
+
+
+def _dotted(name: str) -> str:
+    return re.sub(r"#|->|\\", ".", name)
 
 
 def _parts(name: str) -> list[str]:

@@ -19,14 +19,14 @@ NAMES = frozenset([PATH, VERSION, NAME])
 KNOWN, LIKE_CODE, LIKE_NAME, CHANCE = 4, 3, 2, 1
 
 # Beside a name they say of what kind it is.
-NOUNS = frozenset(
+KINDS = frozenset(
     re.findall(
         r"\w+",
         "class function method struct type interface trait module file folder directory macro object exception error "
-        "fixture decorator constant package variable enum entity symbol protocol helper subroutine "
-        "command option flag hook callback middleware plugin task handler",
+        "fixture decorator constant package variable enum entity symbol protocol helper subroutine",
     )
 )
+NOUNS = KINDS | {"command", "option", "flag", "hook", "callback", "middleware", "plugin", "task", "handler"}
 _ARTICLES = frozenset(
     re.findall(
         r"\w+",
@@ -71,7 +71,7 @@ _PATH = re.compile(
 )
 # With underscores, scopes, inner capitals, or digits after capitals; an option, a file of a name.
 _LIKE_CODE = re.compile(
-    r"\w_|^_\w|\w(?:::|#|->|\.)\w|[a-z]\d{0,3}[A-Z]|[A-Z]{2}[a-z]|[A-Z]\w{0,40}\d|^[.@$]\w|^--\w|"
+    r"\w_|^_\w|\w(?:::|#|->|\.|\\)\w|[a-z]\d{0,3}[A-Z]|[A-Z]{2}[a-z]|[A-Z]\w{0,40}\d|^[.@$]\w|^--\w|"
     r"\w/$|/\w{1,40}/|^/\w|\.\w{1,20}/|/\w{0,40}[.-]"
 )
 _ABBREVIATIONS = ("i.e", "e.g", "etc", "w.r.t", "a.k.a", "c.f", "vs")
@@ -83,7 +83,7 @@ _PARAMETERS = re.compile(r"\([^()]*\)$")
 _IN = frozenset(["in", "inside", "within", "under", "below", "across"])
 _OF = frozenset(["of", "from"])
 _OUTSIDE = frozenset(["outside", "except", "excluding", "besides", "than", "not"])
-_EXCLUDING = frozenset(["except", "excluding", "besides", "unlike", "than", "not", "without"])
+_EXCLUDING = frozenset(["except", "excluding", "unlike", "than", "not", "without"])
 _EXCLUDING_FROM = frozenset(["apart", "aside", "instead", "except"])
 _MEMBERS = frozenset(
     ["methods", "functions", "members", "classes", "types", "files", "parts", "places", "lines"]

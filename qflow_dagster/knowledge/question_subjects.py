@@ -7,7 +7,7 @@ patterns, which say where their subject is (`question_patterns`).
 import re
 from collections.abc import Sequence
 
-from qflow_dagster.knowledge.question_names import NOUNS, is_version
+from qflow_dagster.knowledge.question_names import KINDS, is_version
 
 # Of these the question itself is the subject, of the next there may be a name.
 _QUESTIONS = frozenset(["licence", "running", "testing"])
@@ -28,7 +28,7 @@ _NEW = re.compile(
     re.IGNORECASE,
 )
 _LIKE = re.compile(
-    r"\b(?:like|similar to|such as|akin to|same as|beside|next to|modelled on)\b", re.IGNORECASE
+    r"\b(?:like|similar to|such as|akin to|same as|besides?|next to|modelled on)\b", re.IGNORECASE
 )
 _SINCE = re.compile(
     r"\b(?:since|after|from|newer than|later than|beyond|past|ahead of|on top of|compared (?:with|to)|last looked)\b",
@@ -69,7 +69,11 @@ _OVERVIEWS = tuple(
         ),
         (r"\b(?:largest|biggest|longest)\b", "longest functions"),
         (r"\b(?:functions?|methods?|class(?:es)?|symbols?|types)\b", "functions"),
-        (r"\b(?:files?|lines?|loc|k?sloc|big|large|size|long)\b", "files"),
+        (
+            r"\bhow (?:many|big|large|long)\b.*\b(?:files?|lines?)\b|\b(?:number|count|total|size)\b|"
+            r"\b(?:lines of code|loc|k?sloc|big|large|size|long)\b",
+            "files",
+        ),
     )
 )
 
@@ -108,7 +112,7 @@ def subjects(kind: str, question: str, names: Sequence[str], place: str = "") ->
         if added := _NEW.search(question):
             noun = (added["noun"] or added["many"]).split()
             # Of "an error class" the first word says what it is like.
-            while len(noun) > 1 and noun[-1].lower() in NOUNS:
+            while len(noun) > 1 and noun[-1].lower() in KINDS:
                 noun.pop()
             return noun[-1], ""
     return (named[0], "") if named else None

@@ -76,7 +76,7 @@ _NEGATED = re.compile(
 _CONDITION = re.compile(
     r"\b(?:except|apart from|other than|but not|and not|excluding|outside|unless|directly or not|"
     r"(?:more|less|fewer) than \d+|"
-    r"(?:before|after|in|since|until|during) (?:19|20)\d\d|(?:before|until) v?\d+\.[\d.]+|"
+    r"(?:before|after|in|since|until|during) (?:19|20)\d\d|(?:before|until|since|after) v?\d+\.[\d.]+|"
     r"(?:last|this) (?:year|month|week))\b"
     r"(?: [\w./-]+){0,3}",
     re.IGNORECASE,
@@ -190,7 +190,13 @@ def _resolved(question: str, names: Names) -> str:
     """
     *_, context, last = ["", *_SENTENCE.split(question)]
     clause = f" {last} "
-    if len(names.names) != 1 or not _PRONOUN.search(clause) or not _ASKS.match(clause) or not context:
+    if (
+        len(names.names) != 1
+        or names.unknown
+        or not _PRONOUN.search(clause)
+        or not _ASKS.match(clause)
+        or not context
+    ):
         return ""
     name = names.names[0]
     return "" if name in last else _PRONOUN.sub(f" {name}", clause, count=1).strip()

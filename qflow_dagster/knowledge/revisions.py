@@ -24,6 +24,25 @@ _TAG = re.compile(
     r"(?P<prefix>\D{0,100}(?:\d{1,9}\D{1,100}){0,2}?)\d{1,9}(?:[._]\d{1,9}){0,5}(?:[-._+]?[A-Za-z][\w.+-]{0,60})?$"
 )
 
+# A release is written with numbers alone; what previews of one have behind these, in the syntax of git's patterns.
+_FINAL = re.compile(r"(?:\D{0,100}(?:\d{1,9}\D{1,100}){0,2}?)?\d{1,9}(?:[._]\d{1,9}){0,5}")
+_PREVIEWS = tuple(
+    f"*[0-9]{words}"
+    for words in (
+        *(
+            "*[Rr][Cc]*",
+            "*[Aa]lpha*",
+            "*[Bb]eta*",
+            "*[Pp]re*",
+            "*[Dd]ev*",
+            "*SNAPSHOT*",
+            "*nightly*",
+            "*canary*",
+        ),
+        *("a[0-9]*", "b[0-9]*", "[-.]M[0-9]*", ".x"),
+    )
+)
+
 
 def named(objects: Path, name: str) -> list[str]:
     """Return the revisions that a name may mean: the one that git knows by it, else the tags that end with it.
@@ -54,7 +73,10 @@ def _tags(objects: Path) -> list[str]:
 
 
 def tag_before(objects: Path, revision: str) -> str | None:
-    """Return the newest tag among the ancestors of a revision, of the same package; None if there is none."""
+    """Return the newest tag among the ancestors of a revision, of the same package; None if there is none.
+
+    Before a release there may be previews of it, which are left out; a tag that moves ("3.0.x") is none of a release.
+    """
     oid = git_facts.resolve(objects, f"{revision}^")
     if oid is None:
         return None
@@ -64,7 +86,12 @@ def tag_before(objects: Path, revision: str) -> str | None:
     # A repository of several packages has tags of each; one of a single package may have changed how it writes them.
     for pattern in (same,) if re.search(r"[/@]", prefix) else (same, "--match=*"):
         try:
-            printed = git.run(objects, "describe", "--tags", "--abbrev=0", pattern, oid, timeout=TIMEOUT)
+            left_out = [
+                f"--exclude={each}" for each in (_PREVIEWS if tag and _FINAL.fullmatch(revision) else ())
+            ]
+            printed = git.run(
+                objects, "describe", "--tags", "--abbrev=0", pattern, *left_out, oid, timeout=TIMEOUT
+            )
         except git.GitError:
             continue
         return printed.decode().strip()
