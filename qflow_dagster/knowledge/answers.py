@@ -72,7 +72,18 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
         return _not_understood(
             QuestionContext(connection, snapshot, asked.understood.subject, []), asked, exist
         )
-    return of(connection, snapshot, _placed(connection, snapshot, asked.understood))
+    found = of(connection, snapshot, _placed(connection, snapshot, asked.understood))
+    if asked.further:
+        return _joined(found, of(connection, snapshot, _placed(connection, snapshot, asked.further)))
+    return found
+
+
+def _joined(first: Answer, second: Answer) -> Answer:
+    """Return the answers to two questions as one; what is not known is of a kind of its own only if both are."""
+    known = first if first.understood.kind != NOT_KNOWN else second
+    words = f"{first.words.rstrip('.')}. {second.words}"
+    evidence = list(dict.fromkeys([*first.evidence, *second.evidence]))
+    return Answer(known.understood, words, evidence, limits=(*first.limits, *second.limits))
 
 
 def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -> Answer:

@@ -167,7 +167,9 @@ def _in_tests(context: QuestionContext, rows: Sequence[git_facts.Line]) -> list[
     """Return lines as text, each with the test that it is in."""
     around = lookups.enclosing(context.connection, context.snapshot, [(row.path, row.line) for row in rows])
     tests = [around[row.path, row.line] for row in rows]
-    return [f"{f'{test} ' if test else ''}({r.path}:{r.line})" for test, r in zip(tests, rows, strict=True)]
+    return [
+        f"{r.path}:{r.line}" + (f" ({test})" if test else "") for test, r in zip(tests, rows, strict=True)
+    ]
 
 
 def _first_of_all(rows: Sequence[git_facts.Line]) -> list[git_facts.Line]:

@@ -149,10 +149,9 @@ def existing(connection: Connection, snapshot: Snapshot, words: Collection[str])
 
 def _exists(connection: Connection, snapshot: Snapshot, name: str) -> bool:
     """Return whether a symbol, file, folder or namespace of the snapshot has a name."""
-    namespaces = text(f"""
-        SELECT EXISTS (SELECT FROM files f JOIN blobs b ON b.id = f.blob_id, unnest(b.namespaces) n(namespace)
-        WHERE {IN_SNAPSHOT} AND split_part(translate(n.namespace, '\\:/', '...'), '.', 1) = :name)
-    """)
+    namespaces = text(f"""SELECT EXISTS (
+        SELECT FROM files f JOIN blobs b ON b.id = f.blob_id, unnest(b.namespaces) n(namespace)
+        WHERE {IN_SNAPSHOT} AND split_part(translate(n.namespace, '\\:/', '...'), '.', 1) = :name)""")
     return bool(
         symbols(connection, snapshot, name)
         or connection.scalar(namespaces, {**snapshot.interval, "name": name})

@@ -20,6 +20,7 @@ from qflow_dagster.knowledge.plain_wordings import (
     LEADS,
     REWORDED,
 )
+from qflow_dagster.knowledge.question_clauses import REMARK, halves, resolved
 from qflow_dagster.knowledge.question_names import Names, is_version
 from qflow_dagster.knowledge.question_patterns import PATTERNS
 from qflow_dagster.knowledge.question_subjects import subjects
@@ -81,14 +82,6 @@ _CONDITION = re.compile(
     r"(?: [\w./-]+){0,3}",
     re.IGNORECASE,
 )
-# What stands between the context of a question and the clause that asks, and what stands for a name in that.
-_SENTENCE = re.compile(r" [-\u2013\u2014]+ |[:;.?!] ")
-_PRONOUN = re.compile(r" (?:it|this|that one|this one|them)(?= )", re.IGNORECASE)
-_ASKS = re.compile(
-    r" (?:\w+ ){0,2}?(?:who|what|which|where|when|why|how|is|are|does|do|did|was|has)\b", re.IGNORECASE
-)
-# A remark in parentheses: "(test code, too)", "(not the one of Session)".
-_REMARK = re.compile(r" \((?=[^()]* )[^()]{1,200}\)")
 _WITHOUT_NAME = frozenset(
     {"overview", "licence", "running", "testing", "dead", "requirements", "configuration", "active", "next"}
 )
@@ -143,6 +136,8 @@ class Read(NamedTuple):
     understood: ParsedQuestion
     names: Names
     readings: Sequence[Reading]
+    # The second question, if it is two: "where is X defined and who calls it".
+    further: ParsedQuestion | None = None
 
 
 def parse(question: str, repository: str = "", exist: Exist | None = None) -> ParsedQuestion:
@@ -165,16 +160,19 @@ def read(question: str, repository: str = "", exist: Exist | None = None) -> Rea
     place = rf" (?:with)?in (?:the |this |our )?(?:(?:{name} )?{_CODEBASE}|{name})(?= |$)"
     normalized = _MEMBER_OF.sub(r"\2.\1", _MEMBER.sub(r"\1.\2", normalized))
     plain = _EITHER.sub(r"\1", re.sub(place, "", normalized, flags=re.IGNORECASE))
-    if remark := _REMARK.search(plain):
+    if remark := REMARK.search(plain):
         # What it names is not what is asked about.
-        main = _read(written, _REMARK.sub("", plain), repository, exist)
+        main = _read(written, REMARK.sub("", plain), repository, exist)
         if main.understood.kind != "search":
             condition = main.understood.condition or remark[0].strip()
             return main._replace(understood=main.understood._replace(condition=condition))
     whole = _read(written, plain, repository, exist)
-    asked = (
-        _resolved(plain, whole.names) if whole.understood.learned or whole.understood.kind == "search" else ""
-    )
+    parts = [_read(written, half, repository, exist) for half in halves(plain, whole.names)]
+    if parts and all(map(_is_sure, parts)) and len({part.understood.kind for part in parts}) > 1:
+        return parts[0]._replace(further=parts[1].understood)
+    asked = ""
+    if whole.understood.learned or whole.understood.kind == "search":
+        asked = resolved(plain, whole.names)
     if asked:
         main = _read(written, asked, repository, exist)
         surer = not main.understood.learned or main.readings[0].probability >= whole.readings[0].probability
@@ -183,23 +181,10 @@ def read(question: str, repository: str = "", exist: Exist | None = None) -> Rea
     return whole
 
 
-def _resolved(question: str, names: Names) -> str:
-    """Return the clause that asks, with the only name instead of the pronoun for it; '' if there is no such clause.
-
-    "I want to change X - which functions call it?", "X: who wrote this?".
-    """
-    *_, context, last = ["", *_SENTENCE.split(question)]
-    clause = f" {last} "
-    if (
-        len(names.names) != 1
-        or names.unknown
-        or not _PRONOUN.search(clause)
-        or not _ASKS.match(clause)
-        or not context
-    ):
-        return ""
-    name = names.names[0]
-    return "" if name in last else _PRONOUN.sub(f" {name}", clause, count=1).strip()
+def _is_sure(asked: Read) -> bool:
+    """Return whether a part of a question is understood, and hardly means something else."""
+    learned = asked.understood.learned
+    return asked.understood.kind != "search" and (not learned or asked.readings[0].probability > SURE)
 
 
 def _read(written: str, plain: str, repository: str, exist: Exist | None) -> Read:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from benchmarks import learn_wordings, wordings
 from qflow_dagster.knowledge import learned_wordings
-from qflow_dagster.knowledge.questions import parse
+from qflow_dagster.knowledge.questions import parse, read
 
 # Other wordings of each kind, as people write them.
 WORDINGS = {
@@ -347,6 +347,30 @@ def test_a_remark_in_parentheses_is_no_subject_and_said_not_to_count() -> None:
     understood = parse("who calls connect_all (not the method of Session with that name)?")
     assert (understood.kind, understood.subject) == ("used", "connect_all")
     assert understood.condition == "(not the method of Session with that name)"
+
+
+@pytest.mark.parametrize(
+    ("question", "first", "second"),
+    [
+        ("Where is connect_all defined and who calls it?", "defined", "used"),
+        ("which functions does connect_all call, and who calls it?", "calls", "used"),
+        ("when was connect_all added and by whom?", "introduced", None),
+        ("where is connect_all defined and raised?", "search", None),
+        ("I want to change connect_all - which functions are calling it at the moment?", "used", None),
+    ],
+)
+def test_two_questions_in_one_are_both_understood(question: str, first: str, second: str | None) -> None:
+    asked = read(question)
+    if first != "search":
+        assert (asked.understood.kind, asked.understood.subject) == (first, "connect_all")
+    assert (asked.further and (asked.further.kind, asked.further.subject)) == (
+        second and (second, "connect_all")
+    )
+
+
+def test_what_is_left_out_is_no_subject() -> None:
+    understood = parse("does anything apart from log_line go through serialize_message?")
+    assert understood.subject == "serialize_message"
 
 
 def test_what_fits_no_pattern_is_searched_for() -> None:
