@@ -33,8 +33,12 @@ HONEST = ("not known", "search")
 
 
 def missing(text: str, places: Sequence[str], question: dict[str, Any]) -> list[str]:
-    """Return the words and places of the established answer that `text` and `places` lack."""
-    words = [word for word in question["answer"] if word.lower() not in text.lower()]
+    """Return the words and places of the established answer that `text` and `places` lack.
+
+    The scopes of a name may be written with dots or with `::`.
+    """
+    said = text.lower().replace("::", ".")
+    words = [word for word in question["answer"] if word.lower().replace("::", ".") not in said]
     return words + [
         wanted
         for wanted in question["evidence"]

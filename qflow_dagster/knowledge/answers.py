@@ -224,9 +224,21 @@ def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:
     (named,) = context.declared([best])
     sentence = f"the {best.kind} {best.name} ({best.path}:{named.line}): {best.signature}"
     sentence += f". {documented[:600]}" if documented else ", not documented"
+    evidence = [context.at(best.path, named.line, documented or best.signature)]
+    if best.kind in TYPES:
+        own = lookups.members(context.connection, context.snapshot, best)
+        short = lookups.short_name(best.name)
+        made = [m for m in own if lookups.short_name(m.name) in (*callers.CONSTRUCTORS, short)]
+        made = context.declared(made[:MAX_ROWS])
+        sentence += "".join(f". It is constructed by {m.signature} ({m.path}:{m.line})" for m in made)
+        evidence += [context.at(m.path, m.line, m.signature) for m in made]
     calls = [call.name for call, _ in callers.called(context.connection, context.snapshot, best)]
-    sentence += f" It calls {listed(list(dict.fromkeys(calls)))}." if calls else ""
-    return sentence, [context.at(best.path, named.line, documented or best.signature)]
+    sentence += (
+        f"{'' if sentence.endswith('.') else '.'} It calls {listed(list(dict.fromkeys(calls)))}."
+        if calls
+        else ""
+    )
+    return sentence, evidence
 
 
 def _search(context: QuestionContext) -> tuple[str, list[Evidence]]:

@@ -284,7 +284,7 @@ class CallResolver:
             or (call.language in SCRIPTS and d.kind not in TYPES)
             or is_extension(d)
         ]
-        found = [d for d in found if d.holder not in ("function", "method")]
+        found = [d for d in found if d.holder not in ("function", "method") or is_extension(d)]
         return Target(tuple(found), not found)
 
     # Types and modules.
@@ -317,8 +317,7 @@ class CallResolver:
             return _Place(tuple(inner)) if inner else None
         if call.language == "Rust" and parts[-1] in ("crate", "super"):
             inline = "." in call.caller and not self._own_types(call)
-            files = module_files(call, parts[-1], self._named(call), inline=inline)
-            return _Place(paths=tuple(files))
+            return _Place(paths=tuple(module_files(call, parts[-1], self._named(call), inline=inline)))
         if len(parts) > 1 or call.language == "Rust" or written.endswith("Kt"):
             return self._qualified(call, written)
         # In Go, a variable of the package is written like a type; types of other packages are qualified.

@@ -20,7 +20,7 @@ MAX_DEFINITIONS = 5
 # So far callers of callers are followed to tests.
 MAX_DEPTH = 3
 # What is called by the name of its type.
-_CONSTRUCTORS = frozenset(["__init__", "__new__", "constructor", "initialize", "__construct", "init"])
+CONSTRUCTORS = frozenset(["__init__", "__new__", "constructor", "initialize", "__construct", "init", "new"])
 
 
 class Callers(NamedTuple):
@@ -208,7 +208,7 @@ def _callable(declarations: Declarations, call: Call) -> set[tuple[str, int, str
     """Return what must be called so that a call is made (path, line, name): its caller, or the type it constructs."""
     *owners, name = re.split(r"\.|::|#", call.caller)
     places = {(call.path, call.caller_line, name)} if name else set()
-    if owners and (name in _CONSTRUCTORS or name == owners[-1]):
+    if owners and (name in CONSTRUCTORS or name == owners[-1]):
         types = declarations.definitions(owners[-1])
         places |= {(d.path, d.line, d.short) for d in types if d.path == call.path}
     return places

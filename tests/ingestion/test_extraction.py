@@ -276,3 +276,38 @@ def test_any_part_of_a_program_is_accepted(data: st.DataObject) -> None:
     assert facts.lines == facts.code_lines + facts.comment_lines + facts.blank_lines
     for symbol in facts.symbols:
         assert symbol.code_lines is None or 0 <= symbol.code_lines <= facts.code_lines
+
+
+def test_a_class_of_kotlin_has_its_constructor_on_another_line() -> None:
+    source = (
+        "public class Oven<T>\n@Inject\nprivate constructor(\n  public val heat: Int,\n) : Kiln(heat) {\n"
+        "  fun warm() {}\n}\n\nclass Cold\ninternal constructor(val heat: Int) : Kiln(heat)\n"
+    )
+    facts = extract(source.encode(), "Kotlin")
+    assert facts.parse_error_count == 0
+    assert [(s.qualified_name, s.start_line, s.end_line) for s in facts.symbols[1:]] == [
+        ("Oven", 1, 7),
+        ("Oven.warm", 6, 6),
+        ("Cold", 9, 10),
+    ]
+    assert facts.symbols[1].signature.endswith(": Kiln(heat)")
+
+
+@pytest.mark.parametrize(
+    ("language", "parameter", "declared", "short"),
+    [
+        ("C#", "int p{} = f(g(1))", "record A({}) : B(1), C;", "record A(...) : B(...), C;"),
+        ("Java", "int p{}", "record A({}) implements B, C {{}}", "record A(...) implements B, C"),
+        ("Kotlin", "val p{}: Int = f(g(1))", "class A({}) : B(1), C {{}}", "class A(...) : B(...), C"),
+    ],
+)
+def test_what_a_type_inherits_from_stands_in_its_signature_however_much_it_takes(
+    language: str, parameter: str, declared: str, short: str
+) -> None:
+    source = declared.format(", ".join(parameter.format(number) for number in range(60)))
+    assert extract(source.encode(), language).symbols[1].signature == short
+
+
+def test_a_long_signature_says_that_it_is_cut() -> None:
+    parameters = ", ".join(f"parameter_{number}" for number in range(60))
+    assert function(f"def f({parameters}):\n    pass\n").signature.endswith("...")

@@ -112,3 +112,28 @@ def test_types_with_other_parameters_are_others(
         snapshot = current_snapshot(connection, "project")
         words = {question: answers.answer(connection, snapshot, question).words for question in APART}
     assert {question: said for question, said in APART.items() if said not in words[question]} == {}, words
+
+
+def test_names_have_namespaces_and_capitals(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit(
+        {
+            "src/Oven.php": "<?php\nnamespace Shop;\n\nclass Oven {}\n",
+            "src/Hot.php": "<?php\nnamespace Shop\\Oven;\n\ninterface Hot {}\n",
+            "src/Warm.php": "<?php\nnamespace Shop;\n\nuse Shop\\Oven\\Hot;\n\nclass Warm implements Hot {}\n",
+            "pager.py": "import os\n\n\ndef pager():\n    return os.environ['PAGER']\n\n\npager()\n",
+            "buffer.c": "#ifndef SIZE_OF_BUFFER\n#define SIZE_OF_BUFFER 64\n#endif\n\n"
+            + "".join(f"char a{n}[SIZE_OF_BUFFER];\n" for n in range(4)),
+        }
+    )
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        hot = answers.answer(connection, snapshot, "which classes implement Shop\\Oven\\Hot?")
+        pager = answers.answer(connection, snapshot, "where is PAGER read?")
+        size = answers.answer(connection, snapshot, "where is SIZE_OF_BUFFER read?")
+    assert ("src/Warm.php", 6) in [(e.path, e.line) for e in hot.evidence]
+    assert not hot.limits
+    assert [(e.path, e.line) for e in pager.evidence] == [("pager.py", 5)]
+    assert "#define SIZE_OF_BUFFER 64" in size.words

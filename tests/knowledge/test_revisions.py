@@ -104,3 +104,18 @@ def test_a_release_is_known_by_the_end_of_one_tag(repository: GitRepository) -> 
         "main": ["main"],
         "9.9": [],
     }
+
+
+def test_the_release_before_a_final_one_is_no_preview_of_it(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    for tag in ("v1.0.0", "v2.0.0-rc1", "v2.0.x", "v2.0.0b2", "v2.0.0"):
+        repository.commit({"a.py": f"TAG = '{tag}'\n"}, f"Tag {tag}")
+        repository.git("tag", tag)
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        final = answers.of(connection, snapshot, ParsedQuestion("between", "..v2.0.0"))
+        preview = answers.of(connection, snapshot, ParsedQuestion("between", "..v2.0.0b2"))
+    assert final.words.startswith("between v1.0.0 and v2.0.0: 4 commits")
+    assert preview.words.startswith("between v2.0.x and v2.0.0b2")

@@ -27,7 +27,7 @@ WATCHED_BYTES = 200_000
 # nested deeper than this has no facts.
 MAX_DEPTH = 2_000
 # A type may inherit from much.
-SIGNATURE_LENGTH, TYPE_LENGTH, MAX_DECLARATION = 200, 1_000, 10_000
+SIGNATURE_LENGTH, TYPE_LENGTH, MAX_DECLARATION = 400, 1_000, 10_000
 # Languages where the parameters of a constructor stand between the name of a type and what it inherits from.
 PRIMARY_CONSTRUCTORS = frozenset({"kotlin", "scala", "csharp", "java"})
 PARENTHESES, MAX_NESTED = re.compile(r"\([^()]*+\)"), 6
@@ -310,7 +310,8 @@ def _signature(definition: Definition, code_text: bytes, grammar: str) -> str:
         for _ in range(MAX_NESTED):
             signature = PARENTHESES.sub("\0", signature)
         signature = signature.replace("\0", "(...)")
-    return signature[: TYPE_LENGTH if is_type else SIGNATURE_LENGTH].rstrip(" {:=")
+    length = TYPE_LENGTH if is_type else SIGNATURE_LENGTH
+    return f"{signature[:length]}..." if len(signature) > length else signature.rstrip(" {:=")
 
 
 def _text(data: bytes) -> str:
