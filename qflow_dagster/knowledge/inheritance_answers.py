@@ -33,7 +33,10 @@ _INHERITING = (
 
 
 def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """Name the types that inherit from a type, or implement an interface; apart those of which it is not certain."""
+    """Name the types that inherit from a type, or implement an interface; apart those that do so through others.
+
+    Those of which it is not certain are named apart, too.
+    """
     if context.meant and context.meant[0].kind not in {*TYPES, "module"}:
         symbol = context.meant[0]
         where = f"{symbol.path}:{symbol.line}"
@@ -62,7 +65,10 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
     evidence = [context.at(row.path, row.line, row.signature) for row in [*certain, *possible][:MAX_TYPES]]
     taken = f"takes in {context.short_name}"
     evidence += [context.at(path, line, taken) for path, line in found.mixing[:MAX_TYPES]]
-    said = f"{counted(len(certain), 'type', 'inherit')} from {name}: {_located(certain)}"
+    through, further = _through(context, inheritance, certain)
+    directly = " directly" if through else ""
+    said = f"{counted(len(certain), 'type', 'inherit')} from {name}{directly}: {_located(certain)}{through}"
+    evidence += further
     if not certain:
         said = f"no type of the repository inherits from {name}"
         evidence += [context.at(part.path, part.line, part.signature) for part in context.meant[:1]]
@@ -82,6 +88,24 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
         said += f"; {listed(at(others))} name it with a word of inheritance, too"
         evidence += [context.at(row.path, row.line, row.text) for row in others[:MAX_ROWS]]
     return said, evidence
+
+
+def _through(
+    context: QuestionContext, inheritance: Inheritance, derived: Sequence[SymbolLocation]
+) -> tuple[str, list[Evidence]]:
+    """Name the types that inherit from some types, as the end of a sentence; '' if there are none."""
+    further = inheritance.further(derived, MAX_TYPES)
+    if further.possible:
+        context.limit(f"{_located(further.possible)} may inherit through one of them, too")
+    if not further.complete:
+        context.limit(f"of what inherits through others, {len(further.certain)} types are named")
+    rows = context.declared([row for row, _ in further.certain])
+    ways = [short_name(titled(way)) for _, way in further.certain]
+    items = [
+        f"{row.name} ({row.path}:{row.line}, through {way})" for row, way in zip(rows, ways, strict=True)
+    ]
+    evidence = [context.at(row.path, row.line, row.signature) for row in rows]
+    return f"; and through them: {', '.join(items)}" if items else "", evidence
 
 
 def _otherwise(
