@@ -6,8 +6,9 @@ Belongs here: one function per kind of question. Does not belong here: resolving
 import re
 from collections.abc import Sequence
 
-from qflow_dagster.knowledge import git_facts, lookups, type_parts
+from qflow_dagster.knowledge import git_facts, lookups, syntax_errors, type_parts
 from qflow_dagster.knowledge.declarations import TYPES, titled
+from qflow_dagster.knowledge.declaring_lines import is_declaration
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -30,6 +31,7 @@ MAX_HEADER = 12
 _INHERITING = (
     r"\b(?:inherits?|extends?|implements?|setPrototypeOf|prototype|derive|include|prepend|impl|use|super)\b"
 )
+_INCLUDING = re.compile(r"#\s*(?:include|import)\b")
 
 
 def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -58,6 +60,9 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if context.meant:
         symbol = context.declared(context.meant)[0]
         name = f"{titled(symbol)} ({symbol.path}:{symbol.line})"
+    elif declaring := syntax_errors.declaring(context, context.short_name, types=True):
+        name = f"{context.subject} ({listed(at(declaring))})"
+        syntax_errors.say(context, {row.path for row in declaring}, "what inherits from it")
     elif certain or possible or others:
         name = f"{context.subject}, which the repository does not define"
     else:
@@ -71,6 +76,7 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
     evidence += further
     if not certain:
         said = f"no type of the repository inherits from {name}"
+        syntax_errors.say(context, {part.path for part in context.meant}, "what inherits from it")
         evidence += [context.at(part.path, part.line, part.signature) for part in context.meant[:1]]
     if aliases:
         items = [f"{alias} ({line.path}:{line.line})" for alias, line in aliases.items()]
@@ -113,7 +119,7 @@ def _otherwise(
 ) -> list[Line]:
     """Return the lines that say that something inherits, in ways that no declaration of a type has.
 
-    They are calls that register or mix in, attributes that derive, prototypes.
+    They are calls that register or mix in, attributes that derive, prototypes; and declarations that errors hide.
     """
     short = context.short_name
     named = {
@@ -124,7 +130,20 @@ def _otherwise(
     inheriting = re.compile(
         rf"{_INHERITING}[^;]*(?<![\w$]){re.escape(short)}(?![\w$])|{re.escape(short)}\.register\("
     )
-    return [row for row in lines if (row.path, row.line) not in named and inheriting.search(row.text[:1_000])]
+    found = [row for row in lines if (row.path, row.line) not in named and not _INCLUDING.match(row.text)]
+    declaring = re.compile(
+        rf"\b(?:class|struct|enum|protocol|extension|object)\b[^;]*(?<![\w$]){re.escape(short)}(?![\w$])"
+    )
+    hidden = [
+        row for row in found if declaring.search(row.text[:1_000]) and not is_declaration(row.text, short)
+    ]
+    with_errors = syntax_errors.of_paths(context, {row.path for row in hidden})
+    syntax_errors.say(context, with_errors, "what inherits from it")
+    return [
+        row
+        for row in found
+        if inheriting.search(row.text[:1_000]) or (row in hidden and row.path in with_errors)
+    ]
 
 
 def _of_go(context: QuestionContext, symbol: SymbolLocation) -> tuple[str, list[Evidence]]:
