@@ -61,6 +61,14 @@ def is_bare_declaration(line: str, name: str) -> bool:
     return bool(re.match(bare, line))
 
 
+def makes_type(line: str, name: str) -> bool:
+    """Return whether a line assigns a type to a name: `Oven = namedtuple(...)`, `Oven = Class.new`."""
+    made = r"(?:\w+\.)*(?:namedtuple|NamedTuple|TypedDict|NewType|\w*Enum|Class|Struct|Data|class)\b"
+    return bool(
+        re.match(rf"(?:export\s+)?(?:(?:const|let|var)\s+)?{re.escape(name)}\s*=\s*{made}", line[:MAX_LENGTH])
+    )
+
+
 def declares_type(line: str, name: str) -> bool:
     """Return whether a line that declares a name declares a type or module, no function or value."""
     return bool(

@@ -18,6 +18,7 @@ from qflow_dagster.knowledge.declaring_lines import (
     is_bare_declaration,
     is_declaration,
     is_within,
+    makes_type,
 )
 from qflow_dagster.knowledge.evidence import C_FAMILY
 from qflow_dagster.knowledge.git_facts import COMMIT, Line, LineChange, LineCommit
@@ -54,6 +55,8 @@ class Sought(NamedTuple):
         if self.text and stripped == self.text:
             return True
         if not self.is_type and path.endswith(_BARE) and is_bare_declaration(stripped, self.name):
+            return True
+        if self.is_type and makes_type(stripped, self.name):
             return True
         if not is_declaration(stripped, self.name):
             return False

@@ -56,6 +56,15 @@ def test_a_line_that_only_names_something_declares_it_not() -> None:
 
 # Files at one commit after another (None: removed), the name, and what is said of it. Ann makes the first commit.
 HISTORIES = {
+    "a type that was a value before": (
+        [
+            {"a.py": "from collections import namedtuple\n\nOven = namedtuple('Oven', 'heat')\n"},
+            {"a.py": "import typing\n\n\nclass Oven(typing.NamedTuple):\n    heat: int\n"},
+        ],
+        "Oven",
+        ["by Ann: 0 ("],
+        [],
+    ),
     "a mention before it": (
         [
             {"a.py": "def heat(x):\n    return warm(x)\n", "t.py": "assert warm(0) == 1\n"},
