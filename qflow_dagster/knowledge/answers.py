@@ -36,6 +36,7 @@ from qflow_dagster.knowledge import (
     relation_answers,
     revision_answers,
     search,
+    syntax_errors,
     use_answers,
 )
 from qflow_dagster.knowledge.declarations import TYPES, arity, titled
@@ -132,6 +133,11 @@ def _gone(context: QuestionContext, understood: ParsedQuestion, error: Exception
             return Answer(understood._replace(kind="removed"), f"{error}; {sentence}", evidence)
         except (UnansweredError, GitError):
             pass
+    if not known and (lines := syntax_errors.declaring(context, context.short_name)):
+        said = (
+            f"{subject} is declared in {listed(at(lines))}, in files with errors of syntax; more is not known"
+        )
+        return Answer(understood._replace(kind=NOT_KNOWN), said, [])
     near = lookups.near_names(connection, snapshot, understood.subject)
     hint = f"; near it: {listed(near)}" if near else ""
     return Answer(understood._replace(kind=NOT_KNOWN), f"{error}{hint}", [])

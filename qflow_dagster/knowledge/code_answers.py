@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from qflow_dagster.ingestion.git import GitError
-from qflow_dagster.knowledge import callers, git_facts, lookups
+from qflow_dagster.knowledge import callers, git_facts, lookups, syntax_errors
 from qflow_dagster.knowledge.declarations import titled
 from qflow_dagster.knowledge.evidence import (
     C_FAMILY,
@@ -126,6 +126,11 @@ def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if not found.declarations and (attributes := declared_values(context)):
         return f"{name}, no function or type, is set in {listed(_places(attributes))}", [
             context.at(row.path, row.line, row.signature) for row in attributes[: 2 * MAX_ROWS]
+        ]
+    if not found.declarations and (lines := syntax_errors.declaring(context, name)):
+        syntax_errors.say(context, {row.path for row in lines}, "other declarations")
+        return f"{name} is declared in {listed(at(lines))}", [
+            context.at(row.path, row.line, row.text) for row in lines[: 2 * MAX_ROWS]
         ]
     if not found.declarations:
         raise UnansweredError(

@@ -162,8 +162,9 @@ def _names_in(language: str, node: "Node") -> "Iterator[Node]":
         slots = _slots(node)
         yield from slots or _declared(node)
         value = node.child_by_field_name("right")
-        if value is not None and value.type == "assignment":  # `a = b = 1`
+        while value is not None and value.type == "assignment":  # `a = b = c = 1`
             yield from _declared(value)
+            value = value.child_by_field_name("right")
 
 
 def _declared(node: "Node") -> "Iterator[Node]":

@@ -5,13 +5,14 @@ Belongs here: bounded calls of git at the snapshot's commit. Does not belong her
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from qflow_dagster.ingestion import git
 from qflow_dagster.ingestion.commit_graphs import history_of
 from qflow_dagster.ingestion.paths import quote_path
+from qflow_dagster.knowledge.declaring_lines import KEYWORDS, is_declaration
 
 TIMEOUT = 20.0
 # The first release is said beside other facts, which are not kept waiting for long.
@@ -19,10 +20,6 @@ TAGS_TIMEOUT = 5.0
 MAX_LINES = 2_000
 # The format of commits that are printed, with dates as their authors saw them.
 COMMIT = "%x01%H%x00%aN%x00%ad%x00%s"
-_DECLARES = (
-    "class|def|fn|func|function|interface|struct|trait|enum|type|const|let|var|val|record|object|module|"
-    "public|static"
-)
 # Of commits that change how often some letters occur, so many are looked at for a word.
 MAX_FOUND = 8
 _DOCUMENTS = (".md", ".rst", ".txt", ".adoc")
@@ -92,17 +89,29 @@ def _grep(objects: Path, commit: str, *options: str) -> list[Line]:
 
 
 class LineChange(NamedTuple):
-    """A commit that changed some lines, the path of their file then, and whether it added a line with their name."""
+    """A commit that changed some lines, the path of their file then, and whether it added a line with their name.
+
+    `declares`: one that declares the name.
+    """
 
     commit: LineCommit
     path: str
     names: bool
+    declares: bool
 
 
 def history_of_lines(
-    objects: Path, commit: str, path: str, first: int, last: int, name: str
+    objects: Path,
+    commit: str,
+    path: str,
+    first: int,
+    last: int,
+    name: str,
+    declares: Callable[[str, str], bool] = lambda line, path: False,
 ) -> list[LineChange]:
     """Return the commits that changed lines of a file, newest first, renames followed (`git log -L`).
+
+    `declares` says whether a line of a path declares the name.
 
     Raises:
         GitError: An object is missing, or it takes longer than `TIMEOUT`.
@@ -126,51 +135,11 @@ def history_of_lines(
         if head.count("\0") == 3:
             then = re.search(r"^\+\+\+ \w/(.+)$", patch, re.MULTILINE)
             row = LineCommit(*head.split("\0", 3))
-            changes.append(LineChange(row, then[1].strip() if then else path, bool(adds.search(patch))))
+            path_then = then[1].strip() if then else path
+            added = [match[0][1:] for match in adds.finditer(patch)]
+            declared = any(declares(line, path_then) for line in added)
+            changes.append(LineChange(row, path_then, bool(added), declared))
     return changes
-
-
-def moved_from(objects: Path, change: LineChange, name: str, text: str = "") -> tuple[str, str, int] | None:
-    """Return where a commit took the declaration of a name from: (parent, path, line); None if it was new.
-
-    `text`: the line that declares it, if that says so by where it stands alone: a value of an enum.
-
-    Raises:
-        GitError: An object is missing, or it takes longer than `TIMEOUT`.
-    """
-    parent = resolve(objects, f"{change.commit.oid}^")
-    if parent is None:
-        return None
-    extension = change.path[change.path.rfind(".") :]
-    before, after = (
-        [
-            line
-            for line in _grep(objects, oid, "-w", "-F", "-e", name)
-            if line.path.endswith(extension) and (line.text == text or is_declaration(line.text, name))
-        ]
-        for oid in (parent, change.commit.oid)
-    )
-    left = Counter(line.path for line in after)
-    for line in before:
-        # A declaration that is still there was not moved.
-        lost = Counter(line.path for line in before)[line.path] - left[line.path]
-        if lost > 0 or (line.path == change.path and lost == 0):
-            return parent, line.path, line.line
-    return None
-
-
-def is_declaration(line: str, name: str) -> bool:
-    """Return whether a line of code looks like one that declares a name."""
-    word = re.escape(name)
-    if line.startswith(
-        ("#", "//", "*", "--", "return ", "await ", "throw ", "import ", "from ", "use ", "else ")
-    ):
-        return line.startswith("#define ") and bool(re.match(rf"#define\s+{word}\b", line))
-    return bool(
-        re.search(rf"\b(?:{_DECLARES})\b[^=;\"']*?(?<![\w$.]){word}(?![\w$])", line[:400])
-        or re.match(rf"(?:[\w$:<>,*&\[\]?@.]+\s+)+[*&]*{word}\s*\(", line[:400])
-        or re.match(rf"(?:[\w$]+\.)*{word}\s*[:=]\s*(?:async\s+)?(?:function\b|\(|\w+\s*=>)", line[:400])
-    )
 
 
 def boundary(objects: Path) -> set[str]:
@@ -306,7 +275,9 @@ def additions(objects: Path, commit: str, path: str, names: Sequence[str]) -> li
     Raises:
         GitError: An object is missing, or it takes longer than `TIMEOUT`.
     """
-    declares = re.compile(rf"^\+.*?\b(?:{_DECLARES})\b.*?\b({'|'.join(re.escape(name) for name in names)})\b")
+    declares = re.compile(
+        rf"^\+.*?\b(?:{KEYWORDS}|public|static)\b.*?\b({'|'.join(re.escape(name) for name in names)})\b"
+    )
     with history_of(objects) as history:
         arguments = (
             "log",

@@ -11,10 +11,20 @@ from typing import Any
 import re2
 
 from qflow_dagster.ingestion.git import GitError
-from qflow_dagster.knowledge import code_answers, git_facts, history_lookups, lookups, renames
-from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, count, listed
+from qflow_dagster.knowledge import code_answers, git_facts, history_lookups, lookups, origins, renames
+from qflow_dagster.knowledge.declarations import TYPES
+from qflow_dagster.knowledge.evidence import (
+    C_FAMILY,
+    Evidence,
+    QuestionContext,
+    UnansweredError,
+    count,
+    listed,
+    parts_of,
+)
 from qflow_dagster.knowledge.git_facts import Line, LineChange, LineCommit
 from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
+from qflow_dagster.knowledge.origins import Earlier, Sought
 
 # Where forges look for it, in their order.
 CODEOWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
@@ -224,40 +234,83 @@ def _introduced_lines(context: QuestionContext, symbol: SymbolLocation) -> tuple
 
     The first evidence is of the commit that introduced it.
     """
-    short = short_name(symbol.name)
-    text = symbol.signature if symbol.kind == code_answers.VALUE else ""
-    changes = _line_history(context, symbol)
+    short, sought = short_name(symbol.name), _sought(context, symbol)
+    changes = _line_history(context, symbol, sought)
     moves: list[LineChange] = []
     while True:
-        naming = [change for change in changes if change.names]
+        naming = [change for change in changes if change.declares] or [c for c in changes if c.names]
         first = naming[-1] if naming else changes[-1]
-        origin = git_facts.moved_from(context.objects(), first, short, text) if naming else None
+        origin = origins.moved_from(context.objects(), first, sought) if naming else None
         if origin is None or len(moves) == MAX_MOVES or first in moves:
             break
         moves.append(first)
         parent, path, line = origin
-        changes = git_facts.history_of_lines(context.objects(), parent, path, line, line, short)
+        changes = git_facts.history_of_lines(
+            context.objects(), parent, path, line, line, short, sought.in_line
+        )
         if not changes:
             raise UnansweredError(
                 f"git names no commit of {short} in {path}, where it was before {first.commit.oid[:10]}"
             )
     if origin is not None:
         context.limit(f"it was moved more than {MAX_MOVES} times, and its older history not followed")
-    row = first.commit
+    row, path = first.commit, first.path
+    earlier = _earlier(context, first, sought) if naming and origin is None else None
+    if earlier and earlier.commit:
+        moves.append(first)
+        row, path = earlier.commit, earlier.path
     said = f"on {row.date} by {row.author}: {row.subject} ({row.oid[:10]})"
-    said += f", in {first.path}" if first.path != symbol.path else ""
-    evidence = [Evidence(row.oid, first.path, None, f"{row.date} {row.author}: {row.subject}")]
+    said += f", in {path}" if path != symbol.path else ""
+    evidence = [Evidence(row.oid, path, None, f"{row.date} {row.author}: {row.subject}")]
     for move in moves[::-1]:
-        said += f"; moved within {move.path}" if move.path == evidence[-1].path else f"; moved to {move.path}"
-        said += f" on {move.commit.date} by {move.commit.author} ({move.commit.oid[:10]})"
+        moved = "moved within" if move.path == evidence[-1].path else "moved to"
+        anew = "defined in" if move.path.endswith(C_FAMILY) else "written anew in"
+        verb = anew if earlier and move is first else moved
+        said += f"; {verb} {move.path} on {move.commit.date} by {move.commit.author} ({move.commit.oid[:10]})"
         evidence += _evidence(move.path, [move.commit])
     oldest = changes[-1].commit
-    if oldest.oid != row.oid:
+    if oldest.oid != row.oid and not earlier:
         before = renames.name_before(context.objects(), row.oid, short)
         name = f"the name {before}" if before else "another name"
         said += f"; its lines are from {oldest.date} by {oldest.author}, under {name}: {oldest.subject}"
         evidence += _evidence(changes[-1].path, [oldest])
     return said, evidence
+
+
+def _sought(context: QuestionContext, symbol: SymbolLocation) -> Sought:
+    """Return what declares a symbol in older commits."""
+    *scopes, short = parts_of(symbol.name)
+    if symbol.kind == code_answers.VALUE:
+        return Sought(short, text=symbol.signature)
+    owner = scopes[-1].partition("<")[0] if scopes and symbol.kind not in TYPES else ""
+    found = lookups.symbols(context.connection, context.snapshot, owner) if owner else []
+    if not any(s.kind in TYPES and short_name(s.name) == owner for s in found):
+        owner = ""
+    at_top = not owner and not symbol.signature[:1].isspace() and not scopes
+    return Sought(short, owner, symbol.kind in {*TYPES, "module"}, at_top)
+
+
+def _earlier(context: QuestionContext, first: LineChange, sought: Sought) -> Earlier | None:
+    """Return the declaration that a commit only took up again; say if it is not known whether there was one."""
+    if sought.text:
+        return None
+    try:
+        found = origins.earlier(context.objects(), first, sought)
+    except GitError as error:
+        context.limit(f"whether {sought.name} was declared elsewhere before is not known: {error}")
+        return None
+    if found and found.several:
+        context.limit(
+            f"other declarations of {sought.name} came and went before it, too; the oldest is named"
+        )
+    if found is None or found.commit:
+        return found
+    places = lookups.places_of(context.connection, context.snapshot, sought.name)
+    if all(path != found.path for path, _ in places):
+        context.limit(
+            f"{found.path} declared {sought.name} until later; whether it is from there is not known"
+        )
+    return None
 
 
 def say_boundary(context: QuestionContext) -> None:
@@ -277,7 +330,9 @@ def release_of(context: QuestionContext, oid: str, first: str, none: str) -> str
     return f"; {first} {release}" if release else f"; {none}"
 
 
-def _line_history(context: QuestionContext, symbol: SymbolLocation) -> list[LineChange]:
+def _line_history(
+    context: QuestionContext, symbol: SymbolLocation, sought: Sought | None = None
+) -> list[LineChange]:
     rows = git_facts.history_of_lines(
         context.objects(),
         context.snapshot.commit_oid,
@@ -285,6 +340,7 @@ def _line_history(context: QuestionContext, symbol: SymbolLocation) -> list[Line
         symbol.line,
         symbol.end_line,
         short_name(symbol.name),
+        *((sought.in_line,) if sought else ()),
     )
     if not rows:
         raise UnansweredError(f"git names no commit of {symbol.name}")

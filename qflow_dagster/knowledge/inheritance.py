@@ -27,6 +27,9 @@ from qflow_dagster.knowledge.lookups import SymbolLocation, code_paths, short_na
 from qflow_dagster.knowledge.mixins import Mixin
 from qflow_dagster.knowledge.scopes import Scopes
 
+# Types are followed through so many others.
+MAX_LEVELS = 6
+
 
 class Base(NamedTuple):
     """A base as a declaration names it, and the types of the repository that it refers to; none if it is of others.
@@ -49,6 +52,17 @@ class Derived(NamedTuple):
     possible: list[SymbolLocation]
     mixing: Sequence[tuple[str, int]] = ()
     others: Sequence[tuple[str, int]] = ()
+
+
+class Further(NamedTuple):
+    """The types that inherit through others, each with that one, nearest first, and those that may.
+
+    `complete` is false if there may be more of them, further away.
+    """
+
+    certain: list[tuple[SymbolLocation, SymbolLocation]]
+    possible: list[SymbolLocation]
+    complete: bool
 
 
 class Inheritance:
@@ -113,6 +127,47 @@ class Inheritance:
             lines = mixing if sure or maybe else elsewhere
             lines += [(candidate.path, base.line) for base in bases if base.line]
         return Derived(certain, possible, mixing, elsewhere)
+
+    def further(self, derived: Sequence[SymbolLocation], limit: int) -> Further:
+        """Return the types that inherit from some types, and from those, up to `MAX_LEVELS` and `limit`."""
+        found = Further([], [], True)
+        level = self._with_parts(derived)
+        seen = set(level)
+        for _ in range(MAX_LEVELS):
+            if not level or len(found.certain) > limit:
+                break
+            names = {short_name(row.name.partition("<")[0]) for row in level.values()}
+            names |= {alias for name in names for alias in self.declarations.aliases_of(name)}
+            named = dict.fromkeys([*self.declarations.naming(sorted(names)), *self._mixing(names)])
+            candidates = sorted(named, key=lambda candidate: candidate.test)
+            self.declarations.load_files({candidate.path for candidate in candidates})
+            following = []
+            for candidate in candidates:
+                bases = [base for base in self.bases(candidate) if short_name(base.name) in names]
+                ways = [(level[d[:2]], base) for base in bases for d in base.definitions if d[:2] in level]
+                if not ways or (candidate.path, candidate.line) in seen:
+                    continue
+                sure = [way for way, base in ways if len(apart(list(map(location, base.definitions)))) == 1]
+                if sure:
+                    found.certain.append((location(candidate), sure[0]))
+                    following.append(location(candidate))
+                else:
+                    found.possible.append(location(candidate))
+                seen |= set(self._with_parts([location(candidate)]))
+            level = self._with_parts(following)
+        complete = not level and len(found.certain) <= limit
+        return found._replace(certain=found.certain[:limit], complete=complete)
+
+    def _with_parts(self, types: Sequence[SymbolLocation]) -> dict[tuple[str, int], SymbolLocation]:
+        """Return types by the places of all their parts: an extension is a part of what it extends."""
+        self.declarations.load_names({short_name(row.name) for row in types})
+        places = {}
+        for row in types:
+            named = self.declarations.definitions(short_name(row.name))
+            groups = apart([location(d) for d in named if d.kind in {*TYPES, "module"}])
+            parts = next((group for group in groups if any(part[:2] == row[:2] for part in group)), [])
+            places |= {part[:2]: row for part in [*parts, row]}
+        return places
 
     def _is_meant(self, candidate: Definition, written: str, asked: str) -> bool | None:
         """Return whether a base that the repository does not define is the one that is asked; None if nothing says it.

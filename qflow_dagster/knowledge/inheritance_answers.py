@@ -6,8 +6,9 @@ Belongs here: one function per kind of question. Does not belong here: resolving
 import re
 from collections.abc import Sequence
 
-from qflow_dagster.knowledge import git_facts, lookups, type_parts
+from qflow_dagster.knowledge import git_facts, lookups, syntax_errors, type_parts
 from qflow_dagster.knowledge.declarations import TYPES, titled
+from qflow_dagster.knowledge.declaring_lines import is_declaration
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -30,10 +31,14 @@ MAX_HEADER = 12
 _INHERITING = (
     r"\b(?:inherits?|extends?|implements?|setPrototypeOf|prototype|derive|include|prepend|impl|use|super)\b"
 )
+_INCLUDING = re.compile(r"#\s*(?:include|import)\b")
 
 
 def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """Name the types that inherit from a type, or implement an interface; apart those of which it is not certain."""
+    """Name the types that inherit from a type, or implement an interface; apart those that do so through others.
+
+    Those of which it is not certain are named apart, too.
+    """
     if context.meant and context.meant[0].kind not in {*TYPES, "module"}:
         symbol = context.meant[0]
         where = f"{symbol.path}:{symbol.line}"
@@ -55,6 +60,9 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if context.meant:
         symbol = context.declared(context.meant)[0]
         name = f"{titled(symbol)} ({symbol.path}:{symbol.line})"
+    elif declaring := syntax_errors.declaring(context, context.short_name, types=True):
+        name = f"{context.subject} ({listed(at(declaring))})"
+        syntax_errors.say(context, {row.path for row in declaring}, "what inherits from it")
     elif certain or possible or others:
         name = f"{context.subject}, which the repository does not define"
     else:
@@ -62,9 +70,13 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
     evidence = [context.at(row.path, row.line, row.signature) for row in [*certain, *possible][:MAX_TYPES]]
     taken = f"takes in {context.short_name}"
     evidence += [context.at(path, line, taken) for path, line in found.mixing[:MAX_TYPES]]
-    said = f"{counted(len(certain), 'type', 'inherit')} from {name}: {_located(certain)}"
+    through, further = _through(context, inheritance, certain)
+    directly = " directly" if through else ""
+    said = f"{counted(len(certain), 'type', 'inherit')} from {name}{directly}: {_located(certain)}{through}"
+    evidence += further
     if not certain:
         said = f"no type of the repository inherits from {name}"
+        syntax_errors.say(context, {part.path for part in context.meant}, "what inherits from it")
         evidence += [context.at(part.path, part.line, part.signature) for part in context.meant[:1]]
     if aliases:
         items = [f"{alias} ({line.path}:{line.line})" for alias, line in aliases.items()]
@@ -84,12 +96,30 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
     return said, evidence
 
 
+def _through(
+    context: QuestionContext, inheritance: Inheritance, derived: Sequence[SymbolLocation]
+) -> tuple[str, list[Evidence]]:
+    """Name the types that inherit from some types, as the end of a sentence; '' if there are none."""
+    further = inheritance.further(derived, MAX_TYPES)
+    if further.possible:
+        context.limit(f"{_located(further.possible)} may inherit through one of them, too")
+    if not further.complete:
+        context.limit(f"of what inherits through others, {len(further.certain)} types are named")
+    rows = context.declared([row for row, _ in further.certain])
+    ways = [short_name(titled(way)) for _, way in further.certain]
+    items = [
+        f"{row.name} ({row.path}:{row.line}, through {way})" for row, way in zip(rows, ways, strict=True)
+    ]
+    evidence = [context.at(row.path, row.line, row.signature) for row in rows]
+    return f"; and through them: {', '.join(items)}" if items else "", evidence
+
+
 def _otherwise(
     context: QuestionContext, lines: Sequence[Line], types: Sequence[SymbolLocation]
 ) -> list[Line]:
     """Return the lines that say that something inherits, in ways that no declaration of a type has.
 
-    They are calls that register or mix in, attributes that derive, prototypes.
+    They are calls that register or mix in, attributes that derive, prototypes; and declarations that errors hide.
     """
     short = context.short_name
     named = {
@@ -100,7 +130,20 @@ def _otherwise(
     inheriting = re.compile(
         rf"{_INHERITING}[^;]*(?<![\w$]){re.escape(short)}(?![\w$])|{re.escape(short)}\.register\("
     )
-    return [row for row in lines if (row.path, row.line) not in named and inheriting.search(row.text[:1_000])]
+    found = [row for row in lines if (row.path, row.line) not in named and not _INCLUDING.match(row.text)]
+    declaring = re.compile(
+        rf"\b(?:class|struct|enum|protocol|extension|object)\b[^;]*(?<![\w$]){re.escape(short)}(?![\w$])"
+    )
+    hidden = [
+        row for row in found if declaring.search(row.text[:1_000]) and not is_declaration(row.text, short)
+    ]
+    with_errors = syntax_errors.of_paths(context, {row.path for row in hidden})
+    syntax_errors.say(context, with_errors, "what inherits from it")
+    return [
+        row
+        for row in found
+        if inheriting.search(row.text[:1_000]) or (row in hidden and row.path in with_errors)
+    ]
 
 
 def _of_go(context: QuestionContext, symbol: SymbolLocation) -> tuple[str, list[Evidence]]:

@@ -46,16 +46,6 @@ def places_of(connection: Connection, snapshot: Snapshot, name: str) -> set[tupl
     }
 
 
-def read_with_errors(connection: Connection, snapshot: Snapshot, name: str) -> list[str]:
-    """Return the files with errors of syntax that have a symbol of that name in no scope: it may be in one."""
-    query = text(f"""
-        SELECT DISTINCT f.path FROM symbols s JOIN files f ON f.blob_id = s.blob_id JOIN blobs b ON b.id = f.blob_id
-        WHERE {IN_SNAPSHOT} AND s.name = :name AND s.qualified_name = s.name AND b.parse_error_count > 0
-          AND NOT f.vendored ORDER BY f.path LIMIT {MAX_ROWS}
-    """)
-    return list(connection.scalars(query, {**snapshot.interval, "name": name}))
-
-
 def files(connection: Connection, snapshot: Snapshot, name: str) -> list[str]:
     """Return the paths that equal `name`, else those that end with it, else those whose file stem it is."""
     query = text(f"""

@@ -8,12 +8,20 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qflow_dagster.knowledge import callers, export_answers, inheritance_answers, lookups, type_parts
+from qflow_dagster.knowledge import (
+    callers,
+    export_answers,
+    inheritance_answers,
+    lookups,
+    syntax_errors,
+    type_parts,
+)
 from qflow_dagster.knowledge.declarations import bases_of, titled
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, count, listed
 from qflow_dagster.knowledge.fields import fields_of
 from qflow_dagster.knowledge.inheritance import Base, Inheritance, location
 from qflow_dagster.knowledge.lookups import SymbolLocation
+from qflow_dagster.knowledge.mentions import at
 
 # Inherited members that are named.
 MAX_INHERITED = 60
@@ -50,6 +58,7 @@ def members(context: QuestionContext) -> tuple[str, list[Evidence]]:
     found = sorted(of_parts, key=lambda member: (member.path != symbol.path, member.path, member.line))
     if symbol.path.endswith((".py", ".rb", ".js")):
         context.limit("attributes that methods set are not looked at")
+    syntax_errors.say(context, {part.path for part in parts}, "members")
     extending = context.declared(type_parts.extending(context, parts))
     inherited = _inherited(context, parts, {lookups.short_name(member.name) for member in found})
     if not found and not extending and not inherited.members:
@@ -74,6 +83,11 @@ def members(context: QuestionContext) -> tuple[str, list[Evidence]]:
         more = f" and {len(rows) - MAX_INHERITED:,} more" if len(rows) > MAX_INHERITED else ""
         sentence += f"; it inherits {count(len(rows), 'member')}: {', '.join(items[:MAX_INHERITED])}{more}"
         evidence += [context.at(row.path, row.line, row.signature) for row in rows[:MAX_INHERITED]]
+    if inherited.foreign:
+        for name in list(inherited.foreign):
+            if lines := syntax_errors.declaring(context, lookups.short_name(name), types=True):
+                context.limit(f"the members of {name} ({listed(at(lines))}) that it inherits are not known")
+                inherited.foreign.remove(name)
     if inherited.foreign:
         sentence += f"; what it inherits from {listed(inherited.foreign)} is not of the repository"
     return sentence, [*evidence, context.at_definition()]

@@ -5,12 +5,14 @@ up (`lookups`).
 """
 
 import re
+from collections.abc import Sequence
 
-from qflow_dagster.knowledge import git_facts, lookups
+from qflow_dagster.knowledge import git_facts, lookups, syntax_errors
 from qflow_dagster.knowledge.declarations import TYPES, Declarations, Definition, arity
 from qflow_dagster.knowledge.evidence import QuestionContext, UnansweredError, listed, parts_of
 from qflow_dagster.knowledge.inheritance import Inheritance
 from qflow_dagster.knowledge.lookups import SymbolLocation
+from qflow_dagster.knowledge.mentions import at
 
 _PARAMETERS = re.compile(r"([^<>]+)<(.*)>")
 
@@ -33,7 +35,8 @@ def exactly(context: QuestionContext) -> QuestionContext:
         context.limit(f"nothing has the name {short}; this is of {symbols[0].name} ({symbols[0].path})")
         return context._replace(subject=lookups.short_name(symbols[0].name))
     owner = lookups.short_name(_dotted(asked).removesuffix(short).rstrip(".:"))
-    if owner and (paths := lookups.read_with_errors(context.connection, context.snapshot, short)):
+    outside = syntax_errors.outside_of_types(context, short) if owner else []
+    if paths := list(dict.fromkeys(symbol.path for symbol in outside)):
         context.limit(
             f"these have errors of syntax, and a {short} that may be one of {owner}, too: {listed(paths)}"
         )
@@ -49,12 +52,40 @@ def exactly(context: QuestionContext) -> QuestionContext:
         return context
     inherited = next((found for declared in types if (found := _inherited(context, declared, short))), None)
     if inherited is None:
+        if unknown := _in_files_with_errors(context, types, outside, short):
+            return unknown
         raise UnansweredError(
             f"{owner} ({types[0].path}:{types[0].line}) defines no {short}, nor does a type of the repository that it "
             f"inherits from; {symbols[0].name} is in {symbols[0].path}:{symbols[0].line}"
         )
     context.limit(f"{owner} has no {short} of its own; this is of {inherited.name}, which it inherits")
     return context._replace(subject=f"{inherited.path}:{inherited.name}")
+
+
+def _in_files_with_errors(
+    context: QuestionContext, types: Sequence[SymbolLocation], outside: Sequence[SymbolLocation], short: str
+) -> QuestionContext | None:
+    """Return the question on what stands after a type where its file has errors of syntax; None if it has none.
+
+    `outside` is what has the name in no type, in such files.
+
+    Raises:
+        UnansweredError: It has errors, but nothing after the type has the name.
+    """
+    owner = types[0]
+    if not (paths := syntax_errors.of_paths(context, {declared.path for declared in types})):
+        return None
+    for symbol in outside:
+        if any(symbol.path == declared.path and symbol.line > declared.line for declared in types):
+            place = f"{symbol.path}:{symbol.line}"
+            context.limit(f"this is of {short} ({place}), which seems to be of {owner.name}")
+            return context._replace(subject=f"{symbol.path}:{symbol.name}")
+    lines = [row for row in syntax_errors.declaring(context, short) if row.path in paths]
+    declared = f"; {listed(at(lines))} may declare it" if lines else ""
+    raise UnansweredError(
+        f"whether {owner.name} ({owner.path}:{owner.line}) has a {short} is not known: "
+        f"{listed(paths)} was read with errors of syntax{declared}"
+    )
 
 
 def _without_parameters(context: QuestionContext) -> QuestionContext:

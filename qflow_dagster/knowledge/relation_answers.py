@@ -1,12 +1,13 @@
-"""Answers on how two places relate: inheritance, calls, names, imports, and changes together.
+"""Answers on how two places relate: inheritance, common bases, calls, names, imports, and changes together.
 
 Does not belong here: following the edges (`graph`).
 """
 
 import re
+from collections.abc import Collection, Sequence
 
-from qflow_dagster.knowledge import graph, lookups, mentions
-from qflow_dagster.knowledge.declarations import Definition
+from qflow_dagster.knowledge import callers, graph, lookups, mentions
+from qflow_dagster.knowledge.declarations import TYPES, Definition, titled
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -16,12 +17,15 @@ from qflow_dagster.knowledge.evidence import (
     listed,
 )
 from qflow_dagster.knowledge.graph import MAX_DEPTH, Step
-from qflow_dagster.knowledge.inheritance import Inheritance
+from qflow_dagster.knowledge.inheritance import Base, Inheritance, location
 from qflow_dagster.knowledge.lookups import SymbolLocation
 from qflow_dagster.metrics import queries as metrics
 
 # Of a line that has a name, so much is quoted.
 MAX_LENGTH = 120
+INHERITS = "inherits from"
+# What each class has without saying so.
+_OF_ALL = frozenset({"object", "Object", "System.Object", "Any"})
 
 
 def related(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -30,8 +34,10 @@ def related(context: QuestionContext) -> tuple[str, list[Evidence]]:
     parts: list[str] = []
     evidence: list[Evidence] = []
     for one, two in ((context, other), (other, context)):
-        for way, verb in ((_inheritance(one, two), "inherits from"), (_calls(one, two), "calls")):
+        for way, verb in ((_inheritance(one, two), INHERITS), (_calls(one, two), "calls")):
             _describe(context, way, verb, parts, evidence)
+    if not any(f" {INHERITS} " in part for part in parts):
+        _describe_common(context, other, parts, evidence)
     path, other_path = context.path(), other.path()
     for one, two in ((context, other), (other, context)):
         _describe_naming(context, one, two, parts, evidence)
@@ -109,6 +115,70 @@ def _inheritance(one: QuestionContext, two: QuestionContext) -> list[Step]:
                 following += [(definition, longer) for definition in base.definitions[:1]]
         ways = following
     return []
+
+
+def _describe_common(
+    context: QuestionContext, other: QuestionContext, parts: list[str], evidence: list[Evidence]
+) -> None:
+    """Say first which bases both have, each without those that it has itself."""
+    first, second = _parts(context), _parts(other)
+    if not first or not second:
+        return
+    inheritance = Inheritance(context.connection, context.snapshot)
+    of_second = _all_bases(inheritance, second, {})
+    common = [
+        (base, steps + of_second[key][1])
+        for key, (base, steps) in _all_bases(inheritance, first, of_second).items()
+        if key in of_second
+    ]
+    # Those of the repository first.
+    common.sort(key=lambda pair: not pair[0].definitions)
+    items = []
+    for base, steps in common[:MAX_ROWS]:
+        (found,) = context.declared([location(d) for d in base.definitions[:1]]) or (None,)
+        items.append(f"{titled(found)} ({found.path}:{found.line})" if found else base.name)
+        evidence += [context.at(found.path, found.line, found.signature)] if found else []
+        evidence += [
+            context.at(step.path, step.line, f"{step.source} {INHERITS} {step.target}") for step in steps
+        ]
+    if items:
+        parts.insert(0, f"both inherit from {listed(items, len(common))}")
+
+
+def _parts(context: QuestionContext) -> list[SymbolLocation]:
+    """Return the parts of the type that is meant; nothing if it is none."""
+    symbol = context.symbol()
+    if symbol is None or symbol.kind not in {*TYPES, "module"}:
+        return []
+    named = lookups.symbols(context.connection, context.snapshot, context.subject)
+    return next((group for group in callers.apart(named) if symbol in group), [symbol])
+
+
+def _all_bases(
+    inheritance: Inheritance, parts: Sequence[SymbolLocation], known: Collection[object]
+) -> dict[object, tuple[Base, list[Step]]]:
+    """Return the bases of a type and theirs, nearest first, each with the way to it; those that are known not further.
+
+    The key is the place of a base, or the name of one that is not of the repository. Bases that several types may be
+    meant by are left out.
+    """
+    found: dict[object, tuple[Base, list[Step]]] = {}
+    level: list[tuple[SymbolLocation, list[Step]]] = [(part, []) for part in parts]
+    for _ in range(MAX_DEPTH):
+        following = []
+        for derived, way in level:
+            for base in inheritance.bases(derived):
+                groups = callers.apart([location(d) for d in base.definitions])
+                key: object = groups[0][0][:2] if groups else base.name
+                if len(groups) > 1 or base.name in _OF_ALL or key in found:
+                    continue
+                found[key] = (
+                    base,
+                    [*way, Step(derived.name, base.name, derived.path, base.line or derived.line)],
+                )
+                following += [(part, found[key][1]) for group in groups for part in group if key not in known]
+        level = following
+    return found
 
 
 def _calls(one: QuestionContext, two: QuestionContext) -> list[Step]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from qflow_dagster.ingestion.commit_graphs import history_of
 from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.knowledge import git_facts, history_lookups, lookups
+from qflow_dagster.knowledge.declaring_lines import is_declaration
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext
 
 # A file that was renamed more often is not followed further.
@@ -79,7 +80,7 @@ def _pairs(objects: Path, oid: str, name: str, sign: str) -> Iterator[tuple[str,
         if len(own) != len(other):
             continue
         for line, partner in zip(own, other, strict=True):
-            if len(line) > MAX_LINE or not git_facts.is_declaration(line.strip(), name):
+            if len(line) > MAX_LINE or not is_declaration(line.strip(), name):
                 continue
             match = re.fullmatch(_with_another(line, name), partner)
             if match is None or match["name"] == name:

@@ -76,7 +76,8 @@ def used(context: QuestionContext) -> tuple[str, list[Evidence]]:
     _add_loading(parts, evidence, context, loading)
     if not calls and symbols:
         (symbol,) = context.declared([context.definition()])
-        how = "is not called by name anywhere"
+        unclear = any(each.foreign or each.unresolved for each in found)
+        how = f"is not called by name {'as far as is known' if unclear else 'anywhere'}"
         if others or loading:
             how = "is used" if symbol.kind in TYPES else "is used, but not called by its name"
         parts.insert(0, f"{symbol.name} ({symbol.path}:{symbol.line}) {how}")

@@ -13,14 +13,14 @@ __all__ = ["ingested", "make_repository", "repository"]
 # A file that declares a type A, and the fields of that.
 FILES = {
     "a.py": (
-        "class A:\n    year = attrib(type=int)\n    x: int = 3\n    __slots__ = ('s', 't')\n    a = b = 1\n    y: str\n"
+        "class A:\n    year = attrib(type=int)\n    x: int = 3\n    __slots__ = ('s', 't')\n    a = b = c = 1\n    y: str\n"
         "    p, q = 1, 2\n    if x:\n        z = 1\n\n    def f(self):\n        no = 1\n\n    class B:\n        no = 1\n",
-        "year x s t a b y p q z",
+        "year x s t a b c y p q z",
     ),
     "a.rb": (
-        "class A < Struct.new(:s)\n  attr_accessor :a, :b\n  attr_reader 'c'\n  X = 1\n  @@y = 2\n  class << self\n"
+        "class A < Struct.new(:s)\n  attr_accessor :a, :b\n  attr_reader 'c'\n  X = V = W = 1\n  @@y = 2\n  class << self\n"
         "    attr_writer :w\n  end\n  class B\n    attr_reader :no\n  end\n  def f\n    no = 1\n  end\nend\n",
-        "s a b c X @@y w",
+        "s a b c X V W @@y w",
     ),
     "struct.rb": ("A = Struct.new(:x, :y) do\n  def z; end\nend\n", "x y"),
     "a.js": (

@@ -93,7 +93,8 @@ APART = {
     "where is ICheck defined?": "ICheck<T> is defined in a.cs, line 2; also ICheck (a.cs:5)",
     "where is ICheck<T> defined?": "the interface ICheck<T> is defined in a.cs, line 2",
     "what implements ICheck?": "2 definitions have the name ICheck: 2 types inherit from ICheck<T> (a.cs:2): Base (b.cs:2), "
-    "Both (b.cs:4). 3 types inherit from ICheck (a.cs:5): ICheck (a.cs:2), Plain (b.cs:3), Both (b.cs:4)",
+    "Both (b.cs:4). 3 types inherit from ICheck (a.cs:5) directly: ICheck (a.cs:2), Plain (b.cs:3), Both (b.cs:4); "
+    "and through them: Base (b.cs:2, through ICheck<T>)",
     "what implements ICheck<Order>?": "2 types inherit from ICheck<T> (a.cs:2): Base (b.cs:2), Both (b.cs:4)",
     "what inherits from Pair<T, U>?": "1 type inherits from Pair<T, U> (a.cs:11): Two (b.cs:5)",
     "what does Base inherit from?": "Base<T> (b.cs:2) inherits from ICheck<T> (a.cs:2)",

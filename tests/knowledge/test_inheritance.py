@@ -158,3 +158,56 @@ def test_types_of_go_that_are_no_structs_implement_interfaces(
     assert "these have all methods of Value (value.go:3): flag (flag.go:3)" in words[0]
     assert words[1] == "the type flag is defined in flag.go, line 3"
     assert "top level (flag.go:7)" in words[2]
+
+
+# Files, the type that is meant, and what the answer says of types that inherit through others.
+FURTHER = {
+    "Python": (
+        {
+            "a.py": "class Food:\n    pass\n\n\nclass Bread(Food):\n    pass\n",
+            "b.py": "from a import Bread as Loaf\n\n\nclass Rye(Loaf):\n    pass\n\n\nclass Dark(Rye):\n    pass\n",
+            "c.py": "class Bread:\n    pass\n\n\nclass Toy(Bread):\n    pass\n",
+        },
+        "Food",
+        "Bread (a.py:5); and through them: Rye (b.py:4, through Bread), Dark (b.py:8, through Rye)",
+    ),
+    "C#": (
+        {
+            "a.cs": "interface IFood { }\npartial class Bread : IFood { }\n",
+            "b.cs": "partial class Bread { }\nclass Rye : Bread { }\n",
+        },
+        "IFood",
+        "Bread (a.cs:2); and through them: Rye (b.cs:2, through Bread)",
+    ),
+    "Ruby": (
+        {"a.rb": "module Food\nend\nclass Bread\n  include Food\nend\nclass Rye < Bread\nend\n"},
+        "Food",
+        "Bread (a.rb:3); and through them: Rye (a.rb:6, through Bread)",
+    ),
+    "Swift": (
+        {"a.swift": "protocol Food {}\nclass Bread {}\nextension Bread: Food {}\nclass Rye: Bread {}\n"},
+        "Food",
+        "Bread (a.swift:3); and through them: Rye (a.swift:4, through Bread)",
+    ),
+    "of others": (
+        {"a.py": "class Bad(ValueError):\n    pass\n\n\nclass Worse(Bad):\n    pass\n"},
+        "ValueError",
+        "Bad (a.py:1); and through them: Worse (a.py:5, through Bad)",
+    ),
+}
+
+
+@pytest.mark.parametrize("language", FURTHER)
+def test_types_that_inherit_through_others_are_named_apart(
+    language: str, engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    files, meant, words = FURTHER[language]
+    repository.commit(files)
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        answer = answers.of(connection, snapshot, ParsedQuestion("subclasses", meant))
+    assert f" directly: {words}" in answer.words
+    assert {tuple(place.split(":")) for place in re.findall(r"[\w.]+:\d+", words)} <= {
+        (evidence.path, str(evidence.line)) for evidence in answer.evidence
+    }

@@ -1,5 +1,7 @@
 """How two places relate: the lines in the code of the one that have the name of the other."""
 
+import re
+
 import pytest
 from sqlalchemy import Engine
 
@@ -76,3 +78,46 @@ def test_lines_that_have_the_name_of_the_other(
                 f"Till names Oven: {till.splitlines()[line - 1].strip()!r} ({second}:{line})" in answer.words
             )
             assert (second, line) in [(item.path, item.line) for item in answer.evidence]
+
+
+# Files with two types, Oven and Till, and the bases that both have.
+COMMON = {
+    "a.php": (
+        "<?php\ninterface Heats {}\nabstract class Base implements Heats {}\nclass Oven extends Base {}\n"
+        "class Till extends Oven2 implements Heats {}\nclass Oven2 extends Base {}\n",
+        "both inherit from Base (a.php:3)",
+    ),
+    "a.py": (
+        "class Base:\n    pass\n\n\nclass Oven(Base, ValueError):\n    pass\n\n\nclass Till(Base, ValueError):\n    pass\n",
+        "both inherit from Base (a.py:1), ValueError",
+    ),
+    "a.rs": (
+        "trait Heat {}\nstruct Oven;\nstruct Till;\nimpl Heat for Oven {}\nimpl Heat for Till {}\n",
+        "both inherit from Heat (a.rs:1)",
+    ),
+    "a.cs": (
+        "interface IHeat { }\npartial class Oven { }\npartial class Oven : IHeat { }\nclass Till : IHeat { }\n",
+        "both inherit from IHeat (a.cs:1)",
+    ),
+    "a.rb": (
+        "module Heat\nend\nclass Oven\n  include Heat\nend\nclass Till\n  include Heat\nend\n",
+        "both inherit from Heat (a.rb:1)",
+    ),
+    "none.py": ("class Oven(object):\n    pass\n\n\nclass Till(object):\n    pass\n", "both are in none.py"),
+}
+
+
+@pytest.mark.parametrize("path", COMMON)
+def test_what_two_types_have_in_common_is_said_first(
+    path: str, engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    content, words = COMMON[path]
+    repository.commit({path: content})
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        answer = answers.of(connection, snapshot, ParsedQuestion("relation", "Oven", "Till"))
+    assert answer.words.startswith(words), answer.words
+    assert (path, int((re.findall(r":(\d+)\)", words) or ["1"])[0])) in [
+        (row.path, row.line) for row in answer.evidence
+    ]
