@@ -268,7 +268,8 @@ def callers_as_text(
                     context.at(c.path, c.line, f"{c.caller or 'top level'} calls {c.name}") for c in rows[:20]
                 ]
         if several and not each.certain and not each.possible:
-            parts.append(f"{name} is not called by name")
+            known = each.foreign or each.unresolved
+            parts.append(f"no call is known to be of {name}" if known else f"{name} is not called by name")
     say_foreign(context, found)
     return parts, evidence
 
@@ -281,6 +282,12 @@ def say_foreign(context: QuestionContext, found: Sequence[callers.Callers]) -> N
     if found and (unresolved := found[0].unresolved):
         places = [f"{call.path}:{call.line}" for call in unresolved]
         context.limit(f"what these calls of that name refer to was not found: {listed(places)}")
+
+
+def doubtful(context: QuestionContext, found: Sequence[callers.Callers]) -> list[Evidence]:
+    """Return the calls of a name that are taken for those of others, or refer to what was not found, as evidence."""
+    calls = [call for each in found[:1] for call in (*each.foreign, *each.unresolved)]
+    return [context.at(c.path, c.line, f"{c.caller or 'top level'} calls {c.name}") for c in calls[:MAX_ROWS]]
 
 
 def name_of(subject: str, each: callers.Callers, *, several: bool) -> str:

@@ -46,7 +46,7 @@ _IMPORTS = re.compile(r"import|^use_declaration|using_directive|namespace_use|pr
 # An import is not deeper around a name of it.
 MAX_DEPTH = 5
 
-
+CALLED, SET, PASSED = "called", "set", "passed as a value"
 # How a name is used, by what it stands in, from the inside; nothing of these: it is a value.
 _ROLES = (
     (re.compile(r"interpolation|template_substitution"), "used"),
@@ -71,7 +71,7 @@ _ROLES = (
             r"argument|method_reference|callable_reference|^pair$|pair_pattern|array|(?<!expression_)list|dictionary|literal_element"
             r"|composite_literal|assign|initializer|declarator|^(?:const|var|let)_|_declaration$"
         ),
-        "passed as a value",
+        PASSED,
     ),
     (
         re.compile(
@@ -80,7 +80,6 @@ _ROLES = (
         "used",
     ),
 )
-CALLED, SET = "called", "set"
 
 
 class Occurrence(NamedTuple):
