@@ -128,7 +128,7 @@ def existing(connection: Connection, snapshot: Snapshot, words: Collection[str])
 
     A file or folder is of kind "path".
     """
-    shorts = {word: re.split(r"[.#/]|::|->", re.sub(r"(?<=\w)<.+>$", "", word))[-1] for word in words}
+    shorts = {word: re.split(r"[.#/]|::|->", re.sub(r"^([^<]*\w)<.+>$", r"\1", word))[-1] for word in words}
     query = text(f"""
         SELECT DISTINCT s.name, s.kind FROM symbols s JOIN files f ON f.blob_id = s.blob_id
         WHERE {IN_SNAPSHOT} AND s.seq > 0 AND s.name = ANY(:shorts) AND NOT f.vendored AND NOT f.generated
