@@ -1,7 +1,7 @@
 """Answers on tests: by a coverage file of the repository, by calls, by names, and by imports.
 
 Belongs here: reading coverage files (coverage.py's JSON, LCOV, Cobertura, Go's profiles). Does not belong here: how the
-tests are run (`project_answers`).
+tests are run (`testing_commands`).
 """
 
 import json
