@@ -35,6 +35,8 @@ _ACCESS = re.compile(
     r"^attribute$|member_|^field_(?:expression|access|designator)$|^selector_expression$|^navigation_|assignable|"
     r"(?:expression|assignment|pattern)_list|^variable_name$|^call$|property_access|^literal_element$"
 )
+# What declarations of C and C++ have around the name.
+_AROUND_NAMES = ("pointer_declarator", "init_declarator", "array_declarator")
 _ATTRIBUTES = ("instance_variable", "class_variable")
 
 # `Name = {}`, `type Name = {};`, `using Name = module.{};`
@@ -257,9 +259,17 @@ def _declares(node: "Node | None", language: str) -> bool | None:
         return True
     if node.type in _ATTRIBUTES or (parent is not None and parent.type == "assignment_expression"):
         return False
-    while parent is not None and parent.type in ("pointer_declarator", "init_declarator", "array_declarator"):
+    while parent is not None and (parent.type in _AROUND_NAMES or _names_a_function(parent, node)):
         node, parent = parent, parent.parent
     return parent is not None and bool(_DECLARES.search(parent.type)) and _is_declared(parent, node)
+
+
+def _names_a_function(qualified: "Node", name: "Node") -> bool:
+    """Return whether C++ defines a function by its qualified name there: `MACRO bool Oven::bake() {`."""
+    around = qualified.parent
+    if qualified.type != "qualified_identifier" or around is None or name.end_byte != qualified.end_byte:
+        return False
+    return around.type in ("function_declarator", "qualified_identifier")
 
 
 # The fields of grammars in which names are.

@@ -316,3 +316,17 @@ def test_tests_may_reach_what_is_passed_as_a_value(ask: Ask) -> None:
     }
     answer = ask(files, "which tests cover Oven.bake?")
     assert any("tests may reach it through Oven.opened (oven.py:6)" in limit for limit in answer.limits)
+
+
+def test_a_definition_behind_a_macro_does_not_use_its_name(ask: Ask) -> None:
+    files = {
+        "oven.hpp": "class Oven {\n  bool bake(int x);\n  bool open();\n};\n",
+        "oven_inl.hpp": (
+            '#include "oven.hpp"\nnamespace shop {\nOVEN_INLINE bool Oven::bake(int x) {\n  return true;\n}\n'
+            "OVEN_INLINE bool Oven::open() {\n  return bake(1);\n}\n}\n"
+        ),
+    }
+    answer = ask(files, "who uses bake?")
+    assert "passed as a value" not in answer.words
+    assert ("oven_inl.hpp", 7) in {(evidence.path, evidence.line) for evidence in answer.evidence}
+    assert ("oven_inl.hpp", 3) not in {(evidence.path, evidence.line) for evidence in answer.evidence}
