@@ -233,9 +233,7 @@ def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:
     evidence = [context.at(best.path, named.line, documented or best.signature)]
     if best.kind in TYPES:
         own = lookups.members(context.connection, context.snapshot, best)
-        short = lookups.short_name(best.name)
-        made = [m for m in own if lookups.short_name(m.name) in (*callers.CONSTRUCTORS, short)]
-        made = context.declared(made[:MAX_ROWS])
+        made = context.declared([m for m in own if callers.is_constructor(m.name)][:MAX_ROWS])
         sentence += "".join(f". It is constructed by {m.signature} ({m.path}:{m.line})" for m in made)
         evidence += [context.at(m.path, m.line, m.signature) for m in made]
     calls = [call.name for call, _ in callers.called(context.connection, context.snapshot, best)]

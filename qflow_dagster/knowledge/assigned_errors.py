@@ -1,19 +1,51 @@
-"""Whether an error that Go assigns to a variable is returned afterwards: by its name, or as a named result.
+"""Errors in variables: what one that is raised was assigned, and whether Go returns what it assigns afterwards.
 
-Belongs here: what follows an assignment in its function. Does not belong here: whether an expression raises
+Belongs here: what is before and after an assignment in its function. Does not belong here: whether an expression raises
 (`raising`).
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING
 
 from qflow_dagster.knowledge.code_trees import text_of
+from qflow_dagster.knowledge.mentions import occurrences
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
 ASSIGNMENTS = frozenset({"assignment_statement", "short_var_declaration", "var_spec"})
 _FUNCTIONS = frozenset({"function_declaration", "method_declaration", "func_literal"})
+
+
+# `raise error`, `throw $error;`, and what makes the error that a variable is assigned.
+_OF_VARIABLE = re.compile(
+    r"\b(?:raise|throw|fail)\s{1,9}(\$?[a-z_]\w{0,80})\s{0,9}(?:;|$|\}|#|//|\bif\b|\bfrom\b)"
+)
+_ASSIGNED = (
+    r"(?<![\w.>])\$?{0}\s{{0,9}}(?::[^=;]{{1,80}})?=\s{{0,9}}(?:await\s{{1,9}})?(?:new\s{{1,9}})?"
+    r"([\w.:\\]{{1,120}}?)(?:\.new)?\s?[({{]"
+)
+
+
+def assigned(path: str, content: str, line: int, function: Container[int]) -> list[tuple[int, str]]:
+    """Return what was assigned to the variable that a line raises, each with its line (number, name), in a function.
+
+    Nothing if the line raises something else. That later lines give the variable another value is not looked at.
+    """
+    lines = content.splitlines()
+    raised = _OF_VARIABLE.search(lines[line - 1][:500])
+    if raised is None:
+        return []
+    name = raised[1].removeprefix("$")
+    value = re.compile(_ASSIGNED.format(re.escape(name)))
+    words = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+    numbers = dict.fromkeys(found.line for found in occurrences(path, content, words))
+    return [
+        (number, match[1])
+        for number in numbers
+        if number in function and number < line and (match := value.search(lines[number - 1][:500]))
+    ]
 
 
 def is_returned(assignment: "Node", value: "Node", raises: "Callable[[Node], bool]") -> bool:

@@ -14,6 +14,7 @@ from qflow_dagster.knowledge import lookups
 from qflow_dagster.knowledge.call_targets import CallResolver, Target
 from qflow_dagster.knowledge.declarations import TYPES, Call, Declarations, Definition, arity, family
 from qflow_dagster.knowledge.lookups import SymbolLocation
+from qflow_dagster.knowledge.scopes import is_extension
 
 # A name may have many definitions; of the first, callers are distinguished.
 MAX_DEFINITIONS = 5
@@ -172,6 +173,45 @@ def calls_of_tests(connection: Connection, snapshot: Snapshot, path: str) -> lis
     return list(found.values())
 
 
+def of_members(
+    connection: Connection,
+    snapshot: Snapshot,
+    parts: Sequence[SymbolLocation],
+    members: Sequence[SymbolLocation],
+    *,
+    alone: bool,
+) -> Callers:
+    """Return the calls of the members of a type from outside of it, each caller once, tests last.
+
+    What makes an object is called by the name of the type. Unless nothing but its members uses the type (`alone`),
+    possible are only calls of members that extend other types: of others, the objects are made somewhere.
+    """
+    named = {(m.path, m.line): m for m in members if not is_constructor(m.name)}
+    declarations = Declarations(connection, snapshot)
+    calls = [
+        call
+        for call in declarations.calls({lookups.short_name(member.name) for member in named.values()})
+        if not any(s.path == call.path and s.line <= call.line <= s.end_line for s in (*parts, *members))
+    ]
+    resolver = CallResolver(declarations)
+    resolver.prepare(calls)
+    certain, possible = [], []
+    for call in calls:
+        target = resolver.resolve(call)
+        found = [d for d in target.definitions if (d.path, d.line) in named]
+        if found and target.certain:
+            certain.append(call)
+        elif any(alone or is_extension(definition) for definition in found):
+            possible.append(call)
+    return Callers(None, _once(certain), _once(possible))
+
+
+def is_constructor(name: str) -> bool:
+    """Return whether a member with a qualified name is called by the name of its type."""
+    *owners, short = re.split(r"\.|::|#", name)
+    return short in CONSTRUCTORS or short in owners[-1:]
+
+
 def tests_through_callers(
     connection: Connection, snapshot: Snapshot, calls: Sequence[Call]
 ) -> tuple[list[Call], bool]:
@@ -208,7 +248,7 @@ def _callable(declarations: Declarations, call: Call) -> set[tuple[str, int, str
     """Return what must be called so that a call is made (path, line, name): its caller, or the type it constructs."""
     *owners, name = re.split(r"\.|::|#", call.caller)
     places = {(call.path, call.caller_line, name)} if name else set()
-    if owners and (name in CONSTRUCTORS or name == owners[-1]):
+    if owners and is_constructor(call.caller):
         types = declarations.definitions(owners[-1])
         places |= {(d.path, d.line, d.short) for d in types if d.path == call.path}
     return places

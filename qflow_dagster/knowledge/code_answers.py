@@ -32,7 +32,6 @@ POSSIBLY = "may also be called, on what has no declared type or that of an inter
 MAX_QUOTED = 3
 # What a method sets of its own object, and the methods that make it.
 _OF_SELF = re.compile(r"(?:\b(?:self|this|cls)(?:\.|->)|@)#?\w")
-_CONSTRUCTORS = frozenset(["__init__", "__new__", "constructor", "initialize", "__construct", "init"])
 
 
 def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -209,8 +208,8 @@ def _attributes(context: QuestionContext, found: Mentions) -> dict[git_facts.Lin
     for row in rows:
         owner, _, function = around[row.path, row.line].rpartition(".")
         place = row.path, owner
-        if owner and (place not in first or (function in _CONSTRUCTORS and not makes[place])):
-            first[place], makes[place] = row, function in _CONSTRUCTORS
+        if owner and (place not in first or (function in callers.CONSTRUCTORS and not makes[place])):
+            first[place], makes[place] = row, function in callers.CONSTRUCTORS
     if first:
         context.limit(
             f"no type declares {context.short_name}; of each that sets it, this is of one line that does"
@@ -277,7 +276,8 @@ def callers_as_text(
                     context.at(c.path, c.line, f"{c.caller or 'top level'} calls {c.name}") for c in rows[:20]
                 ]
         if several and not each.certain and not each.possible:
-            parts.append(f"{name} is not called by name")
+            known = each.foreign or each.unresolved
+            parts.append(f"no call is known to be of {name}" if known else f"{name} is not called by name")
     say_foreign(context, found)
     return parts, evidence
 
@@ -290,6 +290,12 @@ def say_foreign(context: QuestionContext, found: Sequence[callers.Callers]) -> N
     if found and (unresolved := found[0].unresolved):
         places = [f"{call.path}:{call.line}" for call in unresolved]
         context.limit(f"what these calls of that name refer to was not found: {listed(places)}")
+
+
+def doubtful(context: QuestionContext, found: Sequence[callers.Callers]) -> list[Evidence]:
+    """Return the calls of a name that are taken for those of others, or refer to what was not found, as evidence."""
+    calls = [call for each in found[:1] for call in (*each.foreign, *each.unresolved)]
+    return [context.at(c.path, c.line, f"{c.caller or 'top level'} calls {c.name}") for c in calls[:MAX_ROWS]]
 
 
 def name_of(subject: str, each: callers.Callers, *, several: bool) -> str:

@@ -6,7 +6,7 @@ packages, and versions of languages and tools. Does not belong here: the formats
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from qflow_dagster.knowledge import (
     lookups,
     manifests,
     package_names,
+    package_versions,
     runtime_versions,
 )
 from qflow_dagster.knowledge.environment_names import Name
@@ -27,6 +28,7 @@ from qflow_dagster.knowledge.evidence import (
     UnansweredError,
     count,
     counted,
+    is_in,
     listed,
 )
 from qflow_dagster.knowledge.project_answers import line_of
@@ -124,12 +126,13 @@ _NOT_READ = (ValueError, TypeError, AttributeError, RecursionError)
 
 
 class _Manifest(NamedTuple):
-    """A manifest that was read: the packages that it requires, and those for development."""
+    """A manifest that was read: the packages that it requires, and those for development; the versions of packages."""
 
     path: str
     content: str
     required: list[str]
     development: list[str]
+    versions: Mapping[str, str]
 
 
 def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -149,15 +152,14 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if wanted:
         found = _requiring(found, wanted)
     parts, evidence = [], []
-    for path, content, required, development in found:
-        if required or development:
-            said = f"{path}: {', '.join(required[:MAX_NAMES]) or 'nothing at run time'}"
-            said += f"; for development {', '.join(development[:MAX_NAMES])}" if development else ""
-            more = max(len(required) - MAX_NAMES, 0) + max(len(development) - MAX_NAMES, 0)
-            line = _line_of_package(content, _bare((required or development)[0]))
+    # Few are named: first those that require something.
+    for manifest in sorted(found, key=lambda each: not (each.required or each.development)):
+        path = manifest.path
+        if manifest.required or manifest.development:
+            said, line = _required(manifest)
             if wanted:
-                said += f" ({path}:{line}: {content.splitlines()[line - 1].strip()[:200]})"
-            parts.append(said + (f" and {more} more" if more else ""))
+                said += f" ({path}:{line}: {manifest.content.splitlines()[line - 1].strip()[:200]})"
+            parts.append(said)
             evidence.append(context.at(path, line, said))
         elif "/" not in path and not wanted and path not in unread:
             parts.append(f"{path}: nothing")
@@ -180,6 +182,59 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
     return f"{sentence}; {needed}" if needed else sentence, evidence + versions
 
 
+def of_manifest(context: QuestionContext, path: str) -> tuple[str, list[Evidence]] | None:
+    """List the packages that one manifest requires; None if the file is none.
+
+    Raises:
+        UnansweredError: It is a manifest of a kind that is not read.
+    """
+    name = path.rpartition("/")[2]
+    if not re.search(f"(?i){manifests.MANIFESTS}", name):
+        if re.search(f"(?i){manifests.OTHER_MANIFESTS}", name):
+            raise UnansweredError(f"{path} is a manifest of a kind that is not read")
+        return None
+    read, unread = _read(context, path)
+    manifest = next((each for each in read if each.path == path), None)
+    if manifest is None:
+        raise UnansweredError(f"{path} is not written as manifests of its kind are")
+    if path in unread:
+        context.limit(f"what {path} requires is not read completely")
+    if adding := [each.path for each in read if each.path != path and _adds(each, path)]:
+        context.limit(f"what {listed(adding)} adds to it is not listed")
+    if not (manifest.required or manifest.development):
+        return f"{path} requires no packages", [context.at(path, 1, "requires nothing")]
+    said, line = _required(manifest)
+    names = [*manifest.required, *manifest.development][: 2 * MAX_NAMES]
+    lines = dict.fromkeys([line, *(_line_of_package(manifest.content, _bare(entry)) for entry in names)])
+    rows = manifest.content.splitlines()
+    return f"{path} requires {said.removeprefix(f'{path}: ')}", [
+        context.at(path, each, rows[each - 1]) for each in lines
+    ]
+
+
+def _adds(manifest: _Manifest, path: str) -> bool:
+    """Return whether a file of properties of C# adds packages to a project below it."""
+    folder, _, name = manifest.path.rpartition("/")
+    projects = name.endswith(".props") and path.endswith(".csproj") and is_in(path, folder)
+    return projects and bool(manifest.required or manifest.development)
+
+
+def _required(manifest: _Manifest) -> tuple[str, int]:
+    """Say what a manifest requires, at run time with versions, and for development; and the first line that does."""
+    required, development = manifest.required, manifest.development
+    entries = [_with_version(entry, manifest.versions) for entry in required[:MAX_NAMES]]
+    said = f"{manifest.path}: {', '.join(entries) or 'nothing at run time'}"
+    said += f"; for development {', '.join(development[:MAX_NAMES])}" if development else ""
+    more = max(len(required) - MAX_NAMES, 0) + max(len(development) - MAX_NAMES, 0)
+    said += f" and {more} more" if more else ""
+    return said, _line_of_package(manifest.content, _bare((required or development)[0]))
+
+
+def _with_version(entry: str, versions: Mapping[str, str]) -> str:
+    package, _, said = entry.partition(" ")
+    return " ".join(filter(None, (package, versions.get(package, ""), said)))
+
+
 def _versions(context: QuestionContext, runtime: str | None) -> tuple[str, list[Evidence]]:
     """Say which versions of a language or runtime are needed, and where that is said; of all that are, without one."""
     paths = lookups.named(context.connection, context.snapshot, runtime_versions.FILES)
@@ -198,23 +253,28 @@ def _versions(context: QuestionContext, runtime: str | None) -> tuple[str, list[
     ]
 
 
-def _read(context: QuestionContext) -> tuple[list[_Manifest], list[str]]:
-    """Return the manifests, and the paths of those that are not read, or not completely."""
+def _read(context: QuestionContext, path: str = "") -> tuple[list[_Manifest], list[str]]:
+    """Return the manifests, `path` among them, and the paths of those that are not read, or not completely."""
     paths = lookups.named(context.connection, context.snapshot, manifests.MANIFESTS)
+    paths += [path] if path and path not in paths else []
     unread = lookups.named(context.connection, context.snapshot, manifests.OTHER_MANIFESTS)
     found = []
     others: dict[str, str] = {}
+    versions: dict[str, str] = {}
     texts = context.texts(paths)
     for path, content in texts.items():
         with suppress(*_NOT_READ):
             others = manifests.shared(path, content) | others
+            versions = package_versions.shared(path, content) | versions
     for path, content in texts.items():
         try:
-            found.append(_Manifest(path, content, *manifests.required(path, content, others)))
+            packages = manifests.required(path, content, others)
+            said = package_versions.constraints(path, content, versions)
+            found.append(_Manifest(path, content, *packages, said))
         except _NOT_READ:
             unread.append(path)
             continue
-        if not manifests.is_complete(content, *found[-1][2:]):
+        if not manifests.is_complete(content, *packages):
             unread.append(path)
     return found, unread
 

@@ -1,7 +1,7 @@
 """Answers on tests: by a coverage file of the repository, by calls, by names, and by imports.
 
 Belongs here: reading coverage files (coverage.py's JSON, LCOV, Cobertura, Go's profiles). Does not belong here: how the
-tests are run (`project_answers`).
+tests are run (`testing_commands`).
 """
 
 import json
@@ -13,11 +13,14 @@ from typing import Any, NamedTuple
 from qflow_dagster.knowledge import callers, code_answers, git_facts, graph, lookups
 from qflow_dagster.knowledge.declarations import Call
 from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, listed
+from qflow_dagster.knowledge.mentions import PASSED, mentions
 
 _FILES = (
     r"^(?:coverage\.json|lcov\.info|coverage\.lcov|coverage\.xml|cobertura(?:-coverage)?\.xml"
     r"|(?:coverage|cover|c)\.(?:out|coverprofile|txt))$"
 )
+# Languages where a method is named as a value without what it belongs to.
+_NAMED_ALONE = (".cs", ".swift")
 
 
 class CoveredLine(NamedTuple):
@@ -50,13 +53,14 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
                     what = f"{call.caller or 'top level'} calls {call.name}"
                     evidence += [context.at(call.path, at, what) for at in dict.fromkeys((line, call.line))]
     code_answers.say_homonyms(context)
-    code_answers.say_foreign(
-        context,
-        [
-            each._replace(foreign=[call for call in each.foreign if call.test], unresolved=())
-            for each in found
-        ],
-    )
+    foreign = [
+        each._replace(
+            foreign=[call for call in each.foreign if call.test],
+            unresolved=[call for call in each.unresolved if call.test],
+        )
+        for each in found
+    ]
+    code_answers.say_foreign(context, foreign)
     through, further = _through_callers(context, [call for each in found for call in each.certain])
     lines = _naming_tests(context)
     if len(parts) > bool(said) and len(found) > 1:
@@ -67,10 +71,16 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
             parts.append(f"other tests name it in {listed(_in_tests(context, more))}")
             evidence += [context.at(r.path, r.line, r.text) for r in _first_of_all(more)]
         return "; ".join([*parts, *filter(None, [through])]), evidence + further
+    _say_passed(context)
     path = context.path()
     if lines or through:
         naming = f"; tests name it in {listed(_in_tests(context, lines))}" if lines else ""
-        parts.append(f"no test calls {subject} by name{naming}")
+        calls = code_answers.doubtful(context, foreign)
+        none = (
+            f"no call in a test is known to be of {subject}" if calls else f"no test calls {subject} by name"
+        )
+        parts.append(none + naming)
+        evidence += calls
         evidence += [context.at(r.path, r.line, r.text) for r in _first_of_all(lines)]
         return "; ".join([*parts, *filter(None, [through])]), evidence + further
     rows = _importing_tests(context, path)
@@ -81,6 +91,25 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
         parts.append(f"no test names {subject}, or imports {path}")
         evidence.append(context.at(path, 1, path))
     return "; ".join(parts), evidence
+
+
+def _say_passed(context: QuestionContext) -> None:
+    """Say where the program passes a function on as a value: tests may reach it through what it is given to."""
+    symbol = context.definition()
+    if symbol.kind not in ("function", "method"):
+        return
+    found = mentions(context, context.short_name)
+    passed = [row for row in found.uses if found.roles[row.path, row.line] == PASSED]
+    if symbol.kind == "method" and not symbol.path.endswith(_NAMED_ALONE):
+        # Else a variable may have the name.
+        member = re.compile(rf"(?:[.:&]|->)\s?{re.escape(context.short_name)}(?!\w)")
+        passed = [row for row in passed if member.search(row.text)]
+    code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in passed])
+    rows = [row for row in passed if not any(code[row.path][:2])]
+    around = lookups.enclosing(context.connection, context.snapshot, [(row.path, row.line) for row in rows])
+    if rows:
+        places = [f"{around[row.path, row.line] or 'top level'} ({row.path}:{row.line})" for row in rows]
+        context.limit(f"tests may reach it through {listed(places)}, where it is passed as a value")
 
 
 def _lines_of_tests(context: QuestionContext, calls: Sequence[Call]) -> list[int]:

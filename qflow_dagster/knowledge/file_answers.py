@@ -4,7 +4,10 @@ Belongs here: one function per kind of question. Does not belong here: who uses 
 (`history_answers`), its tests (`coverage_answers`), folders (`folder_answers`).
 """
 
-from qflow_dagster.knowledge import graph, likeness, lookups
+import posixpath
+from typing import Any
+
+from qflow_dagster.knowledge import configuration_answers, graph, likeness, lookups
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -17,12 +20,20 @@ from qflow_dagster.metrics import queries as metrics
 
 
 def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """Name what a file imports, of the repository and from outside."""
+    """Name what a file imports, of the repository and from outside; of a manifest, what it requires.
+
+    Raises:
+        UnansweredError: The file is not read as code.
+    """
     path = context.path()
     rows = graph.dependencies(context.connection, context.snapshot, path)
-    own = [row.target_path for row in rows if row.target_path]
+    own = [_written(row) for row in rows if row.target_path]
     external = [row.module for row in rows if not row.target_path]
+    if required := configuration_answers.of_manifest(context, path) if not rows else None:
+        return required
     if not rows:
+        if path not in lookups.code_paths(context.connection, context.snapshot, [path]):
+            raise UnansweredError(f"{path} is not read as code; what it depends on is not known")
         return f"{path} imports nothing", [context.at(path, 1, path)]
     sentence = f"{path} imports {count(len(own), 'file')} of the repository" + (
         f": {listed(own)}" if own else ""
@@ -33,6 +44,14 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
         for row in rows
         for found in context.at_each(path, row.lines, f"imports {row.target_path or row.module}")
     ]
+
+
+def _written(row: Any) -> str:
+    """Return an imported file, with the module and line of the import if that is written otherwise than the path."""
+    path, module = row.target_path, row.module
+    if path == module or posixpath.splitext(path)[0].endswith(module.replace(".", "/")):
+        return path
+    return f"{path} ({module}, line {row.line})"
 
 
 def coupled(context: QuestionContext) -> tuple[str, list[Evidence]]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
+from qflow_dagster.knowledge import magic_comments
 from qflow_dagster.knowledge.words import DOCUMENTS
 
 MAX_ROWS = 20
@@ -118,7 +119,7 @@ def existing(connection: Connection, snapshot: Snapshot, words: Collection[str])
 
     A file or folder is of kind "path".
     """
-    shorts = {word: re.split(r"[.#/\\]|::|->", re.sub(r"(?<=\w)<.+>$", "", word))[-1] for word in words}
+    shorts = {word: re.split(r"[.#/\\]|::|->", re.sub(r"^([^<]*\w)<.+>$", r"\1", word))[-1] for word in words}
     query = text(f"""
         SELECT DISTINCT s.name, s.kind FROM symbols s JOIN files f ON f.blob_id = s.blob_id
         WHERE {IN_SNAPSHOT} AND s.seq > 0 AND s.name = ANY(:shorts) AND NOT f.vendored AND NOT f.generated
@@ -246,10 +247,12 @@ def below(connection: Connection, snapshot: Snapshot, folder: str) -> list[str]:
 def documented_file(connection: Connection, snapshot: Snapshot, path: str) -> str:
     """Return what a file says of itself: the comment or docstring at its top, or a document's beginning."""
     query = text(f"""
-        SELECT string_agg(e.words, ' ' ORDER BY e.seq) FROM knowledge_entries e JOIN files f ON f.blob_id = e.blob_id
+        SELECT string_agg(e.words, ' ' ORDER BY e.seq), bool_or(e.kind = 'document')
+        FROM knowledge_entries e JOIN files f ON f.blob_id = e.blob_id
         WHERE {IN_SNAPSHOT} AND f.path = :path AND (e.seq = 0 OR (e.seq = 1 AND e.kind = 'section'))
     """)
-    return (connection.scalar(query, {**snapshot.interval, "path": path}) or "").strip()
+    words, document = connection.execute(query, {**snapshot.interval, "path": path}).one()
+    return (words or "").strip() if document else magic_comments.without(words or "")
 
 
 def similar(connection: Connection, snapshot: Snapshot, path: str, first: int, last: int) -> list[Any]:
@@ -288,7 +291,8 @@ def documented(connection: Connection, symbol: SymbolLocation) -> str:
         SELECT e.words FROM knowledge_entries e JOIN blobs b ON b.id = e.blob_id
         WHERE b.oid = :oid AND e.line = :line AND e.name = :name LIMIT 1
     """)
-    return connection.scalar(query, {"oid": symbol.oid, "line": symbol.line, "name": symbol.name}) or ""
+    parameters = {"oid": symbol.oid, "line": symbol.line, "name": symbol.name}
+    return magic_comments.without(connection.scalar(query, parameters) or "")
 
 
 def code_paths(

@@ -35,6 +35,8 @@ _ACCESS = re.compile(
     r"^attribute$|member_|^field_(?:expression|access|designator)$|^selector_expression$|^navigation_|assignable|"
     r"(?:expression|assignment|pattern)_list|^variable_name$|^call$|property_access|^literal_element$"
 )
+# What declarations of C and C++ have around the name.
+_AROUND_NAMES = ("pointer_declarator", "init_declarator", "array_declarator")
 _ATTRIBUTES = ("instance_variable", "class_variable")
 
 # `Name = {}`, `type Name = {};`, `using Name = module.{};`
@@ -46,7 +48,7 @@ _IMPORTS = re.compile(r"import|^use_declaration|using_directive|namespace_use|pr
 # An import is not deeper around a name of it.
 MAX_DEPTH = 5
 
-
+CALLED, SET, PASSED = "called", "set", "passed as a value"
 # How a name is used, by what it stands in, from the inside; nothing of these: it is a value.
 _ROLES = (
     (re.compile(r"interpolation|template_substitution"), "used"),
@@ -71,7 +73,7 @@ _ROLES = (
             r"argument|method_reference|callable_reference|^pair$|pair_pattern|array|(?<!expression_)list|dictionary|literal_element"
             r"|composite_literal|assign|initializer|declarator|^(?:const|var|let)_|_declaration$"
         ),
-        "passed as a value",
+        PASSED,
     ),
     (
         re.compile(
@@ -80,7 +82,6 @@ _ROLES = (
         "used",
     ),
 )
-CALLED, SET = "called", "set"
 
 
 class Occurrence(NamedTuple):
@@ -258,9 +259,17 @@ def _declares(node: "Node | None", language: str) -> bool | None:
         return True
     if node.type in _ATTRIBUTES or (parent is not None and parent.type == "assignment_expression"):
         return False
-    while parent is not None and parent.type in ("pointer_declarator", "init_declarator", "array_declarator"):
+    while parent is not None and (parent.type in _AROUND_NAMES or _names_a_function(parent, node)):
         node, parent = parent, parent.parent
     return parent is not None and bool(_DECLARES.search(parent.type)) and _is_declared(parent, node)
+
+
+def _names_a_function(qualified: "Node", name: "Node") -> bool:
+    """Return whether C++ defines a function by its qualified name there: `MACRO bool Oven::bake() {`."""
+    around = qualified.parent
+    if qualified.type != "qualified_identifier" or around is None or name.end_byte != qualified.end_byte:
+        return False
+    return around.type in ("function_declarator", "qualified_identifier")
 
 
 # The fields of grammars in which names are.

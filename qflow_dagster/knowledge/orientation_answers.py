@@ -12,10 +12,17 @@ from qflow_dagster.knowledge import git_facts, graph, history_lookups, lookups
 from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, count, counted, listed
 from qflow_dagster.knowledge.git_facts import LineCommit
 from qflow_dagster.knowledge.inheritance import Inheritance
-from qflow_dagster.knowledge.lookups import SymbolLocation
+from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
 
 # A file with at least this many symbols of a kind is where another one goes; else it goes beside the file.
 MIN_SIBLINGS = 3
+# Of a file of Ruby, the documentation of so many types is looked at.
+MAX_TYPES = 20
+# Files that stand for their folder, or are its first page.
+_GUIDES = (
+    r"__init__\.pyi?|package-info\.java|doc\.go|(?:mod|lib)\.rs|index\.[cm]?[jt]sx?"
+    r"|_?index\.(?:md|mdx|rst|adoc|txt)"
+)
 
 
 def purpose(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -34,8 +41,13 @@ def _of_file(context: QuestionContext, path: str) -> tuple[str, list[Evidence]]:
     members = lookups.within(connection, snapshot, path)
     named = [m for m in members if m.name == posixpath.splitext(posixpath.basename(path))[0]]
     # A file of one type has the documentation of that.
-    documented = lookups.documented_file(connection, snapshot, path) or " ".join(
-        lookups.documented(connection, member) for member in named[:1] or members[: len(members) == 1]
+    described, line = _of_innermost(context, path)
+    documented = (
+        described
+        or lookups.documented_file(connection, snapshot, path)
+        or " ".join(
+            lookups.documented(connection, member) for member in named[:1] or members[: len(members) == 1]
+        )
     )
     parts = [f"{path}: {documented[:600]}" if documented else f"{path} has no documentation of its own"]
     if members:
@@ -49,9 +61,32 @@ def _of_file(context: QuestionContext, path: str) -> tuple[str, list[Evidence]]:
         parts.append(f"{counted(users[0].total, 'file', 'import')} it: {importing}")
     if own:
         parts.append(f"it imports {listed([row.target_path for row in own])}")
-    evidence = [context.at(path, 1, documented or path)]
+    evidence = [context.at(path, line, documented or path)]
     evidence += [context.at(m.path, m.line, m.signature or m.name) for m in members[:MAX_ROWS]]
     return "; ".join(parts), evidence
+
+
+def _of_innermost(context: QuestionContext, path: str) -> tuple[str, int]:
+    """Return the documentation of a file of Ruby, and its line: that of the innermost class or module that has any.
+
+    The modules around it are opened in other files, too, and the first comment is for tools.
+    """
+    if not path.endswith((".rb", ".rake")):
+        return "", 1
+    nested = lookups.within(context.connection, context.snapshot, path, nested=True)
+    types = [symbol for symbol in nested if symbol.kind in ("class", "module")]
+    documented = [(symbol, lookups.documented(context.connection, symbol)) for symbol in types[:MAX_TYPES]]
+    name = posixpath.splitext(posixpath.basename(path))[0].replace("_", "").lower()
+    found = [
+        # The class that the file is named after, before those within it.
+        (short_name(symbol.name).lower() == name, symbol.name.count("."), -symbol.line, words)
+        for symbol, words in documented
+        if words
+    ]
+    if not found:
+        return "", 1
+    _, _, line, words = max(found)
+    return words, -line
 
 
 def _of_folder(context: QuestionContext, folder: str, paths: list[str]) -> tuple[str, list[Evidence]]:
@@ -73,14 +108,7 @@ def _of_folder(context: QuestionContext, folder: str, paths: list[str]) -> tuple
 def _is_guide(path: str) -> bool:
     """Return whether a file documents its folder: a README, or the file that stands for the package."""
     name = posixpath.basename(path).lower()
-    return name.startswith("readme") or name in (
-        "__init__.py",
-        "doc.go",
-        "mod.rs",
-        "lib.rs",
-        "index.ts",
-        "index.js",
-    )
+    return name.startswith("readme") or re.fullmatch(_GUIDES, name) is not None
 
 
 def placement(context: QuestionContext) -> tuple[str, list[Evidence]]:

@@ -8,9 +8,8 @@ here: totals and rankings (`overview_answers`), questions on a file or a name (`
 import json
 import re
 import tomllib
-from collections.abc import Iterator
 
-from qflow_dagster.knowledge import licences, lookups
+from qflow_dagster.knowledge import licences, lookups, testing_commands
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -51,16 +50,6 @@ def next_work(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 
 _PROGRAMS = r"^(?:main\.(?:go|rs|py|c|cc|cpp|kt|swift)|__main__\.py|manage\.py|Program\.cs|Main\.java)$"
-_TEST_COMMANDS = (
-    r"^(?:[Mm]akefile|justfile|tox\.ini|noxfile\.py|Rakefile|mix\.exs|go\.mod|Cargo\.toml|pom\.xml"
-    r"|build\.gradle(?:\.kts)?)$"
-)
-_RUNS_TESTS = re.compile(
-    r"\b(?:tests?|tox|pytest|nox|phpunit|pest|rspec|minitest|jest|vitest|mocha|ava|karma|gotestsum|ctest|nextest)\b"
-    r"|\b(?:make|gradlew?) check\b|\bmvn verify\b"
-)
-_INSTALLS = re.compile(r"\b(?:install|download|build|lint|clippy)\b")
-_BLOCK = re.compile(r"[|>][-+]?$")
 _MANIFESTS = r"^(?:pyproject\.toml|Cargo\.toml|package\.json|composer\.json)$"
 _LICENCE_FILES = r"^(?:(?:mit|bsd|apache|gpl|isc)[-_])?(?:licen[cs]e|copying|unlicense)(?:[.-][^/]*)?$"
 # Manifests that are programs, or XML; those of C# may be in any folder.
@@ -167,35 +156,13 @@ def testing(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """List the commands that run the tests: of manifests, Makefiles and the continuous integration."""
     found: list[tuple[str, int, str]] = []
     for path, (manifest, content) in _manifests(context).items():
-        script = (manifest.get("scripts") or {}).get("test") if path.endswith("package.json") else None
-        if isinstance(script, str):
-            found.append((path, line_of(content, "test"), f"npm test: {script}"))
         if path.endswith("pyproject.toml") and "pytest" in (manifest.get("tool") or {}):
             found.append((path, line_of(content, "pytest"), "pytest is configured"))
-    usual = {
-        "go.mod": "go test ./...",
-        "Cargo.toml": "cargo test",
-        "pom.xml": "mvn test",
-        "mix.exs": "mix test",
-    }
-    paths = lookups.named(context.connection, context.snapshot, _TEST_COMMANDS)
+    paths = lookups.named(context.connection, context.snapshot, testing_commands.FILES)
+    for folder in testing_commands.WORKFLOWS:
+        paths += lookups.named(context.connection, context.snapshot, r"\.ya?ml$", folder=folder)
     for path, content in context.texts(paths).items():
-        name = path.rpartition("/")[2]
-        if name in usual and "/" not in path:
-            found.append((path, 1, usual[name]))
-        elif match := re.search(r"^(?:test|check|tests)[\w-]*:.*$", content, re.MULTILINE):
-            found.append(
-                (path, content.count("\n", 0, match.start()) + 1, f"make {match[0].partition(':')[0]}")
-            )
-        elif name == "tox.ini":
-            number, command = _of_tox(content)
-            found.append((path, number, f"tox, which runs {command}" if command else "tox"))
-        elif name == "noxfile.py":
-            found.append((path, 1, "nox"))
-    workflows = lookups.named(context.connection, context.snapshot, r"\.ya?ml$", folder=".github/workflows/")
-    for path, content in context.texts(workflows).items():
-        if step := next((step for step in _steps(content) if _runs_tests(step[1])), None):
-            found.append((path, *step))
+        found += [(path, line, said) for line, said in testing_commands.read(path, content)]
     if not found:
         raise UnansweredError("no manifest, Makefile or workflow has a command that runs tests")
     return _located("the tests are run by ", context, found)
@@ -208,36 +175,6 @@ def _located(
     return beginning + listed([f"{said} ({path}:{line})" for path, line, said in found]), [
         context.at(path, line, said) for path, line, said in found[:MAX_ROWS]
     ]
-
-
-def _of_tox(content: str) -> tuple[int, str]:
-    """Return the first command of tox that runs tests, and its line; '' if there is none."""
-    inside = False
-    for number, line in enumerate(content.splitlines(), 1):
-        inside = line.startswith("commands") or (inside and (line[:1].isspace() or not line))
-        command = line.removeprefix("commands").strip(" \t=")
-        if inside and not command.startswith("#") and _RUNS_TESTS.search(command):
-            return number, command
-    return 1, ""
-
-
-def _steps(content: str) -> Iterator[tuple[int, str]]:
-    """Yield the commands of a workflow of GitHub, also those in blocks of lines, each with its line."""
-    block: int | None = None
-    for number, line in enumerate(content.splitlines(), 1):
-        indent, command = len(line) - len(line.lstrip()), line.strip().removeprefix("- ")
-        if block is not None and (not command or indent > block):
-            yield number, command
-            continue
-        block = indent if command.startswith("run:") and _BLOCK.search(command) else None
-        if command.startswith("run:") and block is None:
-            yield number, command.removeprefix("run:").strip(" \"'")
-
-
-def _runs_tests(command: str) -> bool:
-    """Return whether a part of a command runs tests, and does not only install what they need."""
-    parts = re.split("&&|;", command)
-    return any(_RUNS_TESTS.search(part) and not _INSTALLS.search(part) for part in parts)
 
 
 def line_of(content: str, name: str) -> int:

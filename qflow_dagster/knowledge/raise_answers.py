@@ -6,10 +6,11 @@ caught (`answers`, `use_answers`).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from qflow_dagster.knowledge import git_facts, lookups
+from qflow_dagster.knowledge.assigned_errors import assigned
 from qflow_dagster.knowledge.code_answers import say_cut
 from qflow_dagster.knowledge.code_trees import text_of
 from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, UnansweredError, listed
@@ -49,6 +50,7 @@ _ERR = re.compile(r"\bErr\b(?=\s?\()")
 _WITHOUT = (".c", ".h", ".sh", ".bash")
 # In Go, a space before a brace is that of a block: `if err == Cold {`.
 _BLOCK_OF_GO = r"(?<![\w$]){0} \{{"
+_RECEIVER_OF_GO = re.compile(r"func\s?\(")
 _MADE = r"(?<!throws )(?:\bnew\s+(?:\w+[.:\\]+)*{0}\b|(?<![\w$]){0}\s?(?:\(|\{{|::|\.new\b)|\w::{0}\b)"
 # Functions that make errors, of which calls are looked for; what many things have as their name is not.
 MAX_MAKERS = 5
@@ -173,6 +175,9 @@ def _makers(context: QuestionContext, name: str, found: Sequence[_Place]) -> lis
         short = lookups.short_name(place.symbol)
         if short == name or short in _OF_MANY or len(makers) == MAX_MAKERS or not short:
             continue
+        owner = lookups.short_name(place.symbol.removesuffix(f".{short}"))
+        if owner == name and _RECEIVER_OF_GO.match(place.row.text[:500]):
+            continue  # A method of the error itself does not make it by its receiver.
         symbols = lookups.symbols(context.connection, context.snapshot, f"{place.row.path}:{place.symbol}")
         kind = next((s.kind for s in symbols if s.line <= place.row.line <= s.end_line), "")
         returns = place.how == RETURNED or (place.row.path.endswith(".go") and _MAKES.fullmatch(short))
@@ -210,20 +215,42 @@ def raises(context: QuestionContext) -> tuple[str, list[Evidence]]:
         numbers |= {
             found.line for found in occurrences(symbol.path, content, _ERR) if not is_matched(found.node)
         }
+    numbers |= _matching(errors, symbol.path, content, within) if errors else set()
     rows = [
-        (number, line.strip())
-        for number, line in enumerate(lines, 1)
-        if number in within
-        and (
-            number in numbers
-            or (errors and _is_code(Line("", 0, line.strip())) and errors.search(line[:500]))
-        )
+        (number, lines[number - 1].strip()) for number in sorted(numbers & within) if number <= len(lines)
     ]
     if not rows:
         return f"no line of {where} raises by itself; what it calls may", [
             context.at(symbol.path, symbol.line, symbol.signature)
         ]
-    items = [f"{line[:100]} (line {number})" for number, line in rows]
+    places = [(symbol.path, number) for number, _ in rows]
+    around = lookups.enclosing_symbols(context.connection, context.snapshot, places)
+    items, evidence = [], []
+    for number, line in rows:
+        inner = around.get((symbol.path, number), symbol)
+        held = assigned(symbol.path, content, number, range(inner.line, inner.end_line + 1))
+        items.append(f"{line[:100]} (line {number})" + (f" with {_of_lines(held)} assigned" if held else ""))
+        evidence += [(number, line), *((each, lines[each - 1]) for each, _ in held)]
     return f"{where} raises: {listed(items)}; what it calls may raise more", [
-        context.at(symbol.path, number, line) for number, line in rows[: 2 * MAX_ROWS]
+        context.at(symbol.path, number, line) for number, line in evidence[: 2 * MAX_ROWS]
     ]
+
+
+def _of_lines(held: Sequence[tuple[int, str]]) -> str:
+    """Return the errors of some lines as text, each once."""
+    names = dict.fromkeys(name for _, name in held)
+    lines = {name: listed([str(line) for line, other in held if other == name]) for name in names}
+    return " or ".join(f"{name} (line{'s' if ',' in found else ''} {found})" for name, found in lines.items())
+
+
+def _matching(errors: "re.Pattern[str]", path: str, content: str, within: Collection[int]) -> set[int]:
+    """Return the lines that fail by a call, and do not declare what has such a name."""
+    found: dict[int, list[str]] = {}
+    for number, line in enumerate(content.splitlines(), 1):
+        if number in within and _is_code(Line("", 0, line.strip())):
+            for match in errors.finditer(line[:500]):
+                found.setdefault(number, []).append(match[0])
+    names = {name[:-1] for each in found.values() for name in each if re.fullmatch(r"\w+\(", name)}
+    words = re.compile(rf"(?<![\w$])(?:{'|'.join(map(re.escape, sorted(names)))})(?![\w$])")
+    declaring = {each.line for each in occurrences(path, content, words) if each.declares} if names else set()
+    return {number for number, each in found.items() if number not in declaring or each[1:]}

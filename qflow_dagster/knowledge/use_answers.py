@@ -7,7 +7,7 @@ lines (`mentions`), tests (`coverage_answers`).
 import re
 from collections.abc import Collection, Sequence
 
-from qflow_dagster.knowledge import callers, code_answers, graph, lookups, plugins
+from qflow_dagster.knowledge import callers, code_answers, graph, lookups, plugins, type_parts
 from qflow_dagster.knowledge.declarations import TYPES, Declarations, family
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
@@ -74,16 +74,59 @@ def used(context: QuestionContext) -> tuple[str, list[Evidence]]:
         for row in plugins.loading(context, symbol.path, lookups.short_name(symbol.name))
     ]
     _add_loading(parts, evidence, context, loading)
+    alone = not (calls or imports or others or loading)
+    said, of_members = _calls_of_members(context, alone=alone)
     if not calls and symbols:
         (symbol,) = context.declared([context.definition()])
-        unclear = any(each.foreign or each.unresolved for each in found)
-        how = f"is not called by name {'as far as is known' if unclear else 'anywhere'}"
-        if others or loading:
-            how = "is used" if symbol.kind in TYPES else "is used, but not called by its name"
-        parts.insert(0, f"{symbol.name} ({symbol.path}:{symbol.line}) {how}")
+        name = f"{symbol.name} ({symbol.path}:{symbol.line})"
+        # What a limit admits is not denied here.
+        how = (
+            f"no call is known to be of {name}"
+            if context.limits
+            else f"{name} is not called by name anywhere"
+        )
+        if said and alone:
+            how = f"{name} is not named anywhere else"
+        elif (others or loading) and symbol.kind in TYPES:
+            how = f"{name} is used"
+        elif others or loading:
+            called = "no call is known to be of it" if context.limits else "not called by its name"
+            how = f"{name} is used, but {called}"
+        parts.insert(0, how)
         evidence.insert(0, context.at(symbol.path, symbol.line, symbol.signature or symbol.name))
+        evidence += code_answers.doubtful(context, found)
     _add_others(parts, evidence, context, others)
-    return "; ".join(parts), evidence
+    return "; ".join([*parts, *said]), [*evidence, *of_members]
+
+
+def _calls_of_members(context: QuestionContext, *, alone: bool) -> tuple[list[str], list[Evidence]]:
+    """Describe the calls of the members of a type; `alone`: nothing else uses the type, as far as is known."""
+    symbols = context.meant or lookups.symbols(context.connection, context.snapshot, context.subject)
+    types = [symbol for symbol in symbols if symbol.kind in (*TYPES, "module")]
+    if not types:
+        return [], []
+    parts = [*types, *type_parts.with_parameters(context, types)]
+    # Blocks of C# for what extends other types have no names.
+    blocks = [part._replace(name=f"{part.name}.extension") for part in parts if part.path.endswith(".cs")]
+    members = [
+        member
+        for part in (*parts, *blocks)
+        for member in lookups.members(context.connection, context.snapshot, part)
+    ]
+    members += type_parts.methods_outside(context, parts)
+    found = callers.of_members(context.connection, context.snapshot, parts, members, alone=alone)
+    shown, evidence = [], []
+    for calls, how in ((found.certain, "are called"), (found.possible, "may be called")):
+        if calls:
+            places = listed([f"{c.name} by {c.caller or 'top level'} ({c.path}:{c.line})" for c in calls])
+            shown.append(f"its members {how} in {count(len(calls), 'symbol')}: {places}")
+            evidence += [
+                context.at(c.path, c.line, f"{c.caller or 'top level'} calls {c.name}")
+                for c in calls[: 2 * MAX_ROWS]
+            ]
+    if found.possible:
+        context.limit(f"calls of {listed(sorted({c.name for c in found.possible}))} may be of other types")
+    return shown, evidence
 
 
 def _calls_of_export(context: QuestionContext) -> tuple[list[str], list[Evidence]]:
@@ -231,6 +274,7 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
     found = [] if context.file() else callers.callers(connection, snapshot, context.subject)
     parts, evidence = code_answers.callers_as_text(context, found)
     evidence.insert(0, context.at(path, 1, path))
+    others: Sequence[tuple[Line, str]] = []
     if found:
         imports = lookups.imports_of(connection, snapshot, context.subject)
         others = beside_calls(context, found, {(i.path, i.line) for i in imports})
@@ -251,6 +295,11 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
         for row in levels[:MAX_ROWS]:
             evidence += context.at_each(row.path, row.lines, f"imports {row.target}")
     _add_loading(parts, evidence, context, plugins.loading(context, path))
+    if found:
+        calls = any(each.certain or each.possible for each in found)
+        said, of_members = _calls_of_members(context, alone=not (calls or others or direct))
+        parts += said
+        evidence += of_members
     if not found and (users := without_import(context, [path], {row.path for row in direct})):
         parts.append(users_as_text(path, users))
         evidence += [context.at(row.path, row.line, row.text) for row in users[: 3 * MAX_ROWS]]

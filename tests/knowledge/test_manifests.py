@@ -145,7 +145,7 @@ def test_what_no_other_manifest_explains_is_said(
     with engine.connect() as connection:
         snapshot = current_snapshot(connection, "project")
         answer = answers.of(connection, snapshot, ParsedQuestion("requirements", ""))
-        assert "portable-atomic (as extra)" in answer.words
+        assert "portable-atomic 1 (as extra)" in answer.words
         assert "not read, or not completely: build.gradle, a/Cargo.toml" in answer.words
         named = answers.of(connection, snapshot, ParsedQuestion("requirements", "portable-atomic"))
         assert ("Cargo.toml", 2) in [(item.path, item.line) for item in named.evidence]

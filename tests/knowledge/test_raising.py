@@ -190,3 +190,66 @@ def test_a_function_of_go_raises_what_it_assigns(
             connection, current_snapshot(connection, "project"), "which errors does f raise?"
         )
     assert [evidence.line for evidence in answer.evidence] == [5]
+
+
+# A file whose function `bake` raises a variable on line 5 that line 4 assigned `Cold`.
+VARIABLES = {
+    "a.py": "class Cold(Exception): pass\n\ndef bake(x):\n    error = Cold(x)\n    raise error from None\n",
+    "a.js": "class Cold extends Error {}\n\nfunction bake(x) {\n  const error = new Cold(x)\n  throw error\n}\n",
+    "a.ts": "class Cold extends Error {}\n\nfunction bake(x) {\n  const e: Error = new Cold(x)\n  throw e;\n}\n",
+    "A.java": "class A {\n  // Bakes.\n  void bake(int x) {\n    Cold error = new Cold(x);\n    throw error;\n  }\n}\n",
+    "a.cs": "class A {\n\n  void bake(int x) {\n    var error = new Cold(x);\n    throw error;\n  }\n}\n",
+    "a.kt": "class Cold : Exception()\n\nfun bake(x: Int) {\n  val error = Cold(x)\n  throw error\n}\n",
+    "a.php": "<?php\n\nfunction bake($x) {\n  $error = new Cold($x);\n  throw $error;\n}\n",
+    "a.swift": "struct Cold: Error {}\n\nfunc bake(x: Int) throws {\n  let error = Cold(x)\n  throw error\n}\n",
+    "a.cpp": "struct Cold {};\n\nvoid bake(int x) {\n  auto error = Cold(x);\n  throw error;\n}\n",
+    "a.rb": "class Cold < StandardError; end\n\ndef bake(x)\n  error = Cold.new(x)\n  raise error\nend\n",
+}
+
+
+@pytest.mark.parametrize("path", VARIABLES)
+def test_of_a_variable_that_is_raised_what_it_was_assigned_is_named(
+    path: str, engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit({path: VARIABLES[path]})
+    ingested(repository)
+    with engine.connect() as connection:
+        answer = answers.answer(connection, current_snapshot(connection, "project"), "what does bake raise?")
+    assert "(line 5) with Cold (line 4) assigned" in answer.words
+    assert {evidence.line for evidence in answer.evidence} == {4, 5}
+
+
+def test_a_declaration_does_not_raise_by_its_name(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    content = (
+        "class A {\n  public void ThrowCold(int x) {\n    ThrowHeat(x);\n  }\n"
+        "  void ThrowHeat(int x) => throw new Heat(x);\n}\n"
+    )
+    repository.commit({"a.cs": content})
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        cold = answers.answer(connection, snapshot, "what does ThrowCold raise?")
+        heat = answers.answer(connection, snapshot, "what does ThrowHeat raise?")
+    assert [evidence.line for evidence in cold.evidence] == [3]
+    assert [evidence.line for evidence in heat.evidence] == [5]
+
+
+def test_a_method_of_an_error_of_go_does_not_make_it_by_its_receiver(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    content = (
+        "package a\n\ntype Cold struct{ cause error }\n\nfunc (c Cold) Error() string {\n\treturn c.cause.Error()\n}\n\n"
+        "func bake() error {\n\treturn Cold{}\n}\n\ntype Heat struct{ cause error }\n\n"
+        "func (h Heat) Error() string {\n\treturn h.cause.Error()\n}\n"
+    )
+    repository.commit({"a.go": content})
+    ingested(repository)
+    with engine.connect() as connection:
+        answer = answers.answer(
+            connection, current_snapshot(connection, "project"), "where is Cold returned?"
+        )
+    assert "bake (a.go:10)" in answer.words
+    assert "makes" not in answer.words
+    assert {evidence.line for evidence in answer.evidence} == {10}

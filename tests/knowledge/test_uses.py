@@ -242,3 +242,91 @@ def test_a_default_export_is_called_by_the_names_that_others_give_to_it(ask: Ask
     assert ("core/bake.ts", 4) in [(e.path, e.line) for e in answer.evidence], answer.words
     answer = ask({}, "who calls lib/only.js?")
     assert {("lib/app.js", 4), ("lib/app.js", 1)} <= {(e.path, e.line) for e in answer.evidence}, answer.words
+
+
+# Files where the members of a type `Oven` alone are called, in line 3 of the second one.
+MEMBERS_ALONE = {
+    "C#": {
+        "Oven.cs": "namespace A;\n\nstatic class Oven {\n  public static int Bake(this object loaf) => 1;\n}\n",
+        "Shop.cs": "namespace A;\nclass Shop {\n  int Open(object o) => o.Bake();\n}\n",
+    },
+    "Python": {
+        "oven.py": "class Oven:\n    def bake(self, loaf):\n        return loaf\n",
+        "shop.py": "def opened(it):\n    if it:\n        it.bake(1)\n",
+    },
+    "Swift": {
+        "Oven.swift": "public class Oven {\n  func bake() -> Int { return 1 }\n}\n",
+        "Shop.swift": "func opened() {\n  each {\n  $0.bake() }\n}\n",
+    },
+    "Ruby": {
+        "oven.rb": "module Oven\n  def bake\n    1\n  end\nend\n",
+        "shop.rb": "class Shop\n  def open(it)\n    it.bake\n  end\nend\n",
+    },
+}
+
+
+@pytest.mark.parametrize("question", ["who uses Oven?", "what would break if I deleted Oven?"])
+@pytest.mark.parametrize("language", MEMBERS_ALONE)
+def test_what_calls_members_of_a_type_may_use_it(language: str, question: str, ask: Ask) -> None:
+    answer = ask(MEMBERS_ALONE[language], question)
+    path = list(MEMBERS_ALONE[language])[1]
+    assert (path, 3) in {(evidence.path, evidence.line) for evidence in answer.evidence}
+    assert "its members may be called in 1 symbol" in answer.words
+    assert "is not called by name anywhere" not in answer.words
+    assert "no file of the repository" not in answer.words
+    assert answer.limits
+
+
+@pytest.mark.parametrize("question", ["who uses Oven?", "what breaks if I change Oven?"])
+def test_calls_of_members_that_are_certain_are_uses_of_a_type(question: str, ask: Ask) -> None:
+    files = {
+        "oven.py": (
+            "class Oven:\n    def bake(self):\n        return self.heat()\n\n    def heat(self):\n        return 1\n"
+        ),
+        "shop.py": "from oven import Oven\n\n\ndef opened(oven: Oven):\n    return oven.bake()\n",
+    }
+    answer = ask(files, question)
+    assert "its members are called in 1 symbol: bake by opened (shop.py:5)" in answer.words
+    assert ("shop.py", 5) in {(evidence.path, evidence.line) for evidence in answer.evidence}
+    assert not answer.limits
+
+
+def test_that_a_name_is_not_called_is_not_said_if_its_calls_may_be_of_it(ask: Ask) -> None:
+    files = {
+        "oven.py": "def bake(loaf):\n    return loaf\n",
+        "shop.py": "from kitchen import bake\n\n\ndef opened():\n    return bake(1)\n",
+        "tests/test_shop.py": "from kitchen import bake\n\n\ndef test_opened():\n    assert bake(1)\n",
+    }
+    used = ask(files, "who calls bake?")
+    assert "no call is known to be of bake (oven.py:1)" in used.words
+    assert "not called" not in used.words
+    assert ("shop.py", 5) in {(evidence.path, evidence.line) for evidence in used.evidence}
+    tests = ask({}, "which tests cover bake?")
+    assert "no call in a test is known to be of bake" in tests.words
+    assert "tests/test_shop.py:5" in " ".join(tests.limits)
+
+
+def test_tests_may_reach_what_is_passed_as_a_value(ask: Ask) -> None:
+    files = {
+        "oven.py": (
+            "class Oven:\n    def bake(self, loaf):\n        return loaf\n\n    def opened(self):\n"
+            "        return run(self.bake, 1)\n"
+        ),
+        "tests/test_oven.py": "from oven import Oven\n\n\ndef test_opened():\n    assert Oven().opened() == 'bake'\n",
+    }
+    answer = ask(files, "which tests cover Oven.bake?")
+    assert any("tests may reach it through Oven.opened (oven.py:6)" in limit for limit in answer.limits)
+
+
+def test_a_definition_behind_a_macro_does_not_use_its_name(ask: Ask) -> None:
+    files = {
+        "oven.hpp": "class Oven {\n  bool bake(int x);\n  bool open();\n};\n",
+        "oven_inl.hpp": (
+            '#include "oven.hpp"\nnamespace shop {\nOVEN_INLINE bool Oven::bake(int x) {\n  return true;\n}\n'
+            "OVEN_INLINE bool Oven::open() {\n  return bake(1);\n}\n}\n"
+        ),
+    }
+    answer = ask(files, "who uses bake?")
+    assert "passed as a value" not in answer.words
+    assert ("oven_inl.hpp", 7) in {(evidence.path, evidence.line) for evidence in answer.evidence}
+    assert ("oven_inl.hpp", 3) not in {(evidence.path, evidence.line) for evidence in answer.evidence}

@@ -1,0 +1,139 @@
+"""The versions that manifests require of packages, and what a single manifest or an import of another form says."""
+
+import pytest
+from sqlalchemy import Engine
+
+from qflow_dagster.ingestion.queries import current_snapshot
+from qflow_dagster.knowledge import answers, package_versions
+from qflow_dagster.knowledge.evidence import NOT_KNOWN, Answer
+from tests.ingestion.conftest import GitRepository, Ingested
+
+CENTRAL = """<Project><PropertyGroup><MilkVersion>3.0</MilkVersion></PropertyGroup><ItemGroup>
+<PackageVersion Include="Flour" Version="2.1" />
+<PackageVersion Include="Milk" Version="$(MilkVersion)" />
+</ItemGroup></Project>
+"""
+WORKSPACE = '[workspace.dependencies]\nheat = { version = "1.4", package = "heat-core" }\n'
+# A manifest, its content, and the versions of its packages.
+FILES = [
+    (
+        "x.gemspec",
+        "s.add_dependency 'activesupport', '>= 6.1.0'\ns.add_runtime_dependency('rack', '>= 2', \"< 4\")\n"
+        "s.add_dependency 'csv'\ns.add_development_dependency 'rake', '1'\n",
+        {"activesupport": ">= 6.1.0", "rack": ">= 2, < 4"},
+    ),
+    ("Gemfile", 'gem "rack", "~> 3.0"\ngem "rake"\n', {"rack": "~> 3.0"}),
+    (
+        "pyproject.toml",
+        '[project]\ndependencies = ["a>=1,<2", "b[x] ~= 1.0 ; python_version < \'3.9\'", "c"]\n'
+        '[project.optional-dependencies]\nweb = ["d (>=2)"]\n[tool.poetry.dependencies]\ne = "^1.2"\n',
+        {"a": ">=1,<2", "b": "~= 1.0", "d": ">=2", "e": "^1.2"},
+    ),
+    ("requirements.txt", "a==1.0  # pinned\n-r more.txt\nb\n", {"a": "==1.0"}),
+    (
+        "package.json",
+        '{"dependencies": {"a": "^1.0", "old": "npm:@scope/new@2.0"}, "peerDependencies": {"p": ">=3"}, '
+        '"devDependencies": {"c": "1"}}',
+        {"a": "^1.0", "@scope/new": "2.0", "p": ">=3"},
+    ),
+    (
+        "a/Cargo.toml",
+        '[dependencies]\nserde = { version = "1", optional = true }\nlog = "0.4"\nheat = { workspace = true }\n'
+        '[dev-dependencies]\nloom = "1"\n',
+        {"serde": "1", "log": "0.4", "heat": "1.4"},
+    ),
+    (
+        "go.mod",
+        "module x\ngo 1.21\nrequire (\n\texample.com/a v1.0.0 // indirect\n)\nrequire example.com/b v2.0.0\n",
+        {"example.com/a": "v1.0.0", "example.com/b": "v2.0.0"},
+    ),
+    ("composer.json", '{"require": {"php": ">=8", "a/b": "^1 || ^2"}}', {"php": ">=8", "a/b": "^1 || ^2"}),
+    (
+        "pom.xml",
+        "<project><properties><lang.version>3.14</lang.version></properties><dependencies><dependency>"
+        "<artifactId>lang</artifactId><version>${lang.version}</version></dependency><dependency>"
+        "<artifactId>text</artifactId><version>1.2</version></dependency><dependency><artifactId>io</artifactId>"
+        "<version>${elsewhere}</version></dependency></dependencies></project>",
+        {"lang": "3.14", "text": "1.2"},
+    ),
+    (
+        "a/A.csproj",
+        '<PackageReference Include="Flour" /><PackageReference Include="Milk" />\n'
+        '<PackageReference Include="Salt" Version="1.0" />\n'
+        '<PackageReference Include="Egg"><Version>4.0</Version></PackageReference>\n',
+        {"Flour": "2.1", "Milk": "3.0", "Salt": "1.0", "Egg": "4.0"},
+    ),
+    (
+        "Package.swift",
+        '.package(url: "https://github.com/apple/swift-log.git", from: "1.5.0"),\n'
+        '.package(url: "https://github.com/a/b", .upToNextMinor(from: "2.0.0")),\n',
+        {"swift-log": "from: 1.5.0", "b": ".upToNextMinor(from: 2.0.0)"},
+    ),
+    ("mix.exs", '    {:plug, "~> 1.0"},\n', {"plug": "~> 1.0"}),
+]
+
+
+@pytest.mark.parametrize(("path", "content", "expected"), FILES)
+def test_versions_of_each_manifest(path: str, content: str, expected: dict[str, str]) -> None:
+    others = package_versions.shared("Cargo.toml", WORKSPACE) | package_versions.shared(
+        "Directory.Packages.props", CENTRAL
+    )
+    assert package_versions.constraints(path, content, others) == expected
+
+
+PROJECT = {
+    "Directory.Packages.props": CENTRAL,
+    "Directory.Build.props": '<Project><PackageReference Include="Salt" /></Project>\n',
+    "src/Oven/Oven.csproj": '<Project>\n<PackageReference Include="Flour" />\n</Project>\n',
+    "package.json": '{\n  "dependencies": {\n    "yeast": "^1.0"\n  }\n}\n',
+    "setup.py": "from setuptools import setup\n\nsetup()\n",
+    "notes.txt": "Bake at 200 degrees.\n",
+    "web/oven.ts": "import { heat } from './heat.js'\n\nexport const bake = () => heat()\n",
+    "web/heat.ts": "export const heat = () => 1\n",
+    "composer.json": '{"autoload": {"psr-4": {"Oven\\\\": "src/"}}}\n',
+    "src/Uri.php": "<?php\nnamespace Oven;\n\nuse Oven\\Heat\\Gas;\n\nclass Uri { function a() { new Gas(); } }\n",
+    "src/Heat/Gas.php": "<?php\nnamespace Oven\\Heat;\n\nclass Gas {}\n",
+    "shop/oven.py": "from shop.heat import heat\n",
+    "shop/heat.py": "def heat():\n    return 1\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("question", "words", "place"),
+    [
+        ("what does package.json depend on?", "package.json requires yeast ^1.0", ("package.json", 3)),
+        ("what does Oven.csproj import?", "Oven.csproj requires Flour 2.1", ("src/Oven/Oven.csproj", 2)),
+        ("what does web/oven.ts import?", "web/heat.ts (./heat.js, line 1)", ("web/oven.ts", 1)),
+        ("what does src/Uri.php import?", "src/Heat/Gas.php (Oven\\Heat\\Gas, line 4)", ("src/Uri.php", 4)),
+        ("what does shop/oven.py import?", "of the repository: shop/heat.py", ("shop/oven.py", 1)),
+        ("what are the dependencies?", "package.json: yeast ^1.0", ("package.json", 3)),
+    ],
+)
+def test_what_a_manifest_or_file_needs_is_said_as_it_is_written(
+    question: str,
+    words: str,
+    place: tuple[str, int],
+    engine: Engine,
+    repository: GitRepository,
+    ingested: Ingested,
+) -> None:
+    answer = _ask(question, engine, repository, ingested)
+    assert words in answer.words
+    assert place in {(evidence.path, evidence.line) for evidence in answer.evidence}
+    assert ("what Directory.Build.props adds to it is not listed" in answer.limits) == ("csproj" in question)
+    assert "shop.heat" not in answer.words
+
+
+def test_what_is_no_code_is_not_said_to_import_nothing(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    answer = _ask("what does notes.txt import?", engine, repository, ingested)
+    assert answer.understood.kind == NOT_KNOWN
+    assert "not read as code" in answer.words
+
+
+def _ask(question: str, engine: Engine, repository: GitRepository, ingested: Ingested) -> Answer:
+    repository.commit(PROJECT)
+    ingested(repository)
+    with engine.connect() as connection:
+        return answers.answer(connection, current_snapshot(connection, "project"), question)
