@@ -256,7 +256,10 @@ def documented_file(connection: Connection, snapshot: Snapshot, path: str) -> st
 
 
 def similar(connection: Connection, snapshot: Snapshot, path: str, first: int, last: int) -> list[Any]:
-    """Return files that share copied code with these lines: (path, line, own_line, tokens), most first."""
+    """Return files that share copied code with these lines: (path, line, own_line, tokens), most first.
+
+    What is copied may begin before these lines.
+    """
     query = text(f"""
         WITH fragments AS (
             SELECT clone_class, path, start, max(stop) AS stop, max(tokens) AS tokens FROM (
@@ -265,7 +268,8 @@ def similar(connection: Connection, snapshot: Snapshot, path: str, first: int, l
                 UNION ALL
                 SELECT clone_class, path_b, start_b, end_b, tokens FROM clones WHERE snapshot_id = :id) f
             GROUP BY 1, 2, 3)
-        SELECT other.path, min(other.start) AS line, min(own.start) AS own_line, sum(other.tokens) AS tokens
+        SELECT other.path, min(other.start + greatest(0, :first - own.start)) AS line,
+               min(greatest(:first, own.start)) AS own_line, sum(other.tokens) AS tokens
         FROM fragments own JOIN fragments other USING (clone_class)
         WHERE own.path = :path AND own.start <= :last AND own.stop >= :first
           AND (other.path <> :path OR other.start <> own.start)

@@ -120,6 +120,8 @@ def earlier(objects: Path, change: LineChange, sought: Sought) -> Earlier | None
     parent = git_facts.resolve(objects, f"{change.commit.oid}^")
     if parent is None:
         return None
+    if not git_facts.lines_with(objects, parent, sought.name):
+        return None  # What had been gone for a while comes back as something new.
     beside = [row for row in _declarations(objects, parent, change.path, sought) if row.path != change.path]
     of_c = change.path.endswith(C_FAMILY)
     if of_c:

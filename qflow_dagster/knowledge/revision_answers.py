@@ -249,6 +249,10 @@ def between(context: QuestionContext) -> tuple[str, list[Evidence]]:
         raise UnansweredError(there)
     code = lookups.code_paths(context.connection, context.snapshot, [file.path for file in changes.files])
     files = sorted(changes.files, key=lambda file: (file.path not in code, -file.added - file.deleted))
+    whole = {
+        how: [file for file in files if file.status == status]
+        for how, status in (("files added", "A"), ("files deleted", "D"))
+    }
     people = Counter(row.author for row in changes.commits)
     commits = [f"{row.date} {row.author}: {row.subject} ({row.oid[:10]})" for row in changes.commits]
     sentence = (
@@ -258,14 +262,20 @@ def between(context: QuestionContext) -> tuple[str, list[Evidence]]:
         + listed([f"{name} ({number})" for name, number in people.most_common()])
         + f"; {count(len(files), 'file')} changed: "
         + listed([f"{file.path} (+{file.added} -{file.deleted})" for file in files])
+        + "".join(f"; {how}: {listed([file.path for file in some])}" for how, some in whole.items() if some)
         + ("; the newest commits: " if len(commits) > MAX_ROWS else "; commits: ")
         + listed(commits)
         + (", not named" if len(commits) > MAX_ROWS else "")
     )
     path = paths[0] if paths else None
-    return sentence, [
+    evidence = [
         Evidence(row.oid, path, None, f"{row.date} {row.author}: {row.subject}")
         for row in changes.commits[:MAX_ROWS]
+    ]
+    return sentence, evidence + [
+        Evidence(oids[how == "files added"], file.path, None, how)
+        for how, some in whole.items()
+        for file in some[:MAX_ROWS]
     ]
 
 

@@ -99,11 +99,12 @@ def tag_before(objects: Path, revision: str) -> str | None:
 
 
 class FileLines(NamedTuple):
-    """Lines added to and deleted from a file; 0 for binary files."""
+    """Lines added to and deleted from a file, 0 for binary files; A for a new file, D for one that is gone."""
 
     path: str
     added: int
     deleted: int
+    status: str = ""
 
 
 class RevisionChanges(NamedTuple):
@@ -131,12 +132,15 @@ def changes_between(objects: Path, first: str, last: str, paths: Sequence[str] =
         printed = history.run("log", *arguments, timeout=git_facts.TIMEOUT, configuration=configuration)
         arguments = ("--numstat", "-z", "--no-renames", first, last, "--", *paths)
         numbers = history.run("diff", *arguments, timeout=git_facts.TIMEOUT)
+        arguments = ("--name-status", "--diff-filter=AD", *arguments[1:])
+        whole = history.run("diff", *arguments, timeout=git_facts.TIMEOUT).split(b"\0")
+    statuses = dict(zip(whole[1::2], whole[::2], strict=False))
     files = []
     for record in numbers.split(b"\0"):
         if record.count(b"\t") >= 2:
             added, deleted, name = record.split(b"\t", 2)
-            lines = [int(number) if number.isdigit() else 0 for number in (added, deleted)]
-            files.append(FileLines(quote_path(name), *lines))
+            new, old = (int(number) if number.isdigit() else 0 for number in (added, deleted))
+            files.append(FileLines(quote_path(name), new, old, statuses.get(name, b"").decode()))
     return RevisionChanges(git_facts.commits_in(printed), files)
 
 

@@ -91,7 +91,7 @@ HISTORIES = {
     ),
     "written anew": (
         [
-            {"old.py": "class Oven:\n    def warm(self):\n        return 1\n", "b.py": "x = 1\n"},
+            {"old.py": "class Oven:\n    def warm(self):\n        return 1\n", "b.py": "x = warm\n"},
             {"old.py": None},
             {
                 "new.py": "class Oven:\n    x = 2\n\n    def warm(self, heat):\n        raise NotImplementedError\n"
@@ -103,7 +103,7 @@ HISTORIES = {
     ),
     "of another type": (
         [
-            {"old.py": "class Till:\n    def warm(self):\n        return 1\n", "b.py": "x = 1\n"},
+            {"old.py": "class Till:\n    def warm(self):\n        return 1\n", "b.py": "x = warm\n"},
             {"old.py": None},
             {
                 "new.py": "class Oven:\n    x = 2\n\n    def warm(self, heat):\n        raise NotImplementedError\n"
@@ -115,7 +115,7 @@ HISTORIES = {
     ),
     "several before it": (
         [
-            {"one.py": "def warm():\n    return 1\n", "b.py": "x = 1\n"},
+            {"one.py": "def warm():\n    return 1\n", "b.py": "x = warm\n"},
             {"one.py": None},
             {"two.py": "def warm(a, b):\n    print(a, b)\n"},
             {"two.py": None},
@@ -124,6 +124,16 @@ HISTORIES = {
         "warm",
         ["by Ann: 0 (", "written anew in new.py", "Not certain: other declarations of warm"],
         [],
+    ),
+    "gone for a while, and nothing named it": (
+        [
+            {"old.py": "def warm():\n    return 1\n"},
+            {"old.py": None},
+            {"new.py": "def warm(c):\n    raise ValueError(c)\n"},
+        ],
+        "warm",
+        ["by Bob: 2 ("],
+        ["anew"],
     ),
     "a copy that stays for a while": (
         [

@@ -19,6 +19,8 @@ BETWEEN = [
     ("1.0.0..1.1.0", "net/none.go", ["neither rel/shop-1.0.0 nor rel/shop-1.1.0 has net/none.go"], []),
     ("..till@2.0.1", "", ["between till@2.0.0 and till@2.0.1", "8 commits"], []),
     ("..2.0.1", "", ["may be each of the tags", "till@2.0.1", "web/till@2.0.1"], []),
+    ("1.0.0..1.1.0", "net", ["net/oven.go"], ["files added", "files deleted"]),
+    ("1.0.0..1.1.0", "", ["files added: dough.go", "files deleted: flour.go"], []),
     ("1.1.0..", "", ["12 commits", "Step 11", "and 2 more, not named"], ["Step 1 ", "Step 0"]),
 ]
 
