@@ -10,7 +10,7 @@ _NAMES = r"[@\w./-]{1,60}(?:, ?[@\w./-]{1,60}){0,20}"
 # Rules of linters have a slash or a hyphen in their names; words that follow have not.
 _RULES = r"(?: @?\w{0,30}[-/][\w/-]{1,60}(?:, ?[@\w/-]{1,60}){0,20})?"
 _MAGIC = re.compile(
-    r"-\*-[^*]{1,100}-\*-|={3,200}-{3,200}={3,200}(?://)?"
+    r"-\*-[^*]{1,100}-\*-|(?<!=)={3,200}-{3,200}={3,200}(?://)?"
     r"|\b(?:frozen[-_]string[-_]literal|warn_indent|warn_past_scope|shareable_constant_value): ?\w{1,30}"
     r"|\beslint-(?:disable|enable)(?:-next-line|-line)?"
     + _RULES
