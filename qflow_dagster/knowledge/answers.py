@@ -129,8 +129,12 @@ def _gone(context: QuestionContext, understood: ParsedQuestion, error: Exception
             pass
     if understood.kind in _OF_NAMES and not named:
         try:
+            before = len(context.limits)
             sentence, evidence = revision_answers.removed(context._replace(subject=subject))
-            return Answer(understood._replace(kind="removed"), f"{error}; {sentence}", evidence)
+            # What only had the last part of the name may be something else.
+            kind = "removed" if len(context.limits) == before else NOT_KNOWN
+            found = Answer(understood._replace(kind=kind), f"{error}; {sentence}", evidence)
+            return _limited(found, context)
         except (UnansweredError, GitError):
             pass
     if not known and (lines := syntax_errors.declaring(context, context.short_name)):

@@ -131,3 +131,16 @@ def test_modules_and_folders_are_named_with_dots(
     assert ("by Bob: Gone" in answer.words) == (
         removal in [item.commit for item in answer.evidence if not item.line]
     )
+
+
+def test_what_a_type_never_had_is_not_known_whatever_had_the_name(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit({"a.rs": "enum Kind {\n    Warm,\n}\n", "b.rs": "enum Other {\n    Delta,\n}\n"})
+    repository.commit({"b.rs": "enum Other {\n    Gamma,\n}\n"})
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        answer = answers.answer(connection, snapshot, "when was Kind::Delta added?")
+    assert answer.understood.kind == "not known"
+    assert "this is of what had the name Delta" in answer.words
