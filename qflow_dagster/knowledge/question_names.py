@@ -34,6 +34,8 @@ _ARTICLES = frozenset(
         "inline virtual abstract exported free",
     )
 )
+# "the test class that checks ..." describes a class.
+_DESCRIBING = frozenset(["that", "which", "whose", "who"])
 # "a retry function" is any of the kind.
 _ANY = frozenset(["a", "an", "any", "some", "which", "what", "that", "this", "every", "each", "one", "no"])
 _REWRITTEN = tuple(
@@ -265,12 +267,12 @@ def _certainty(
     text = texts[index]
     lower = text.lower()
     before = texts[index - 1].lower() if index else ""
-    after = texts[index + 1].lower() if index + 1 < len(texts) else ""
+    after, later = [*(text.lower() for text in texts[index + 1 : index + 3]), "", ""][:2]
     # "the flush function", but not "which function calls", "a retry function".
     earlier = texts[index - 2].lower() if index > 1 else ""
     beside = lower not in NOUNS and (
         (before in NOUNS and lower not in common and earlier not in _ANY)
-        or (after in NOUNS and before in _ARTICLES)
+        or (after in NOUNS and before in _ARTICLES and later not in _DESCRIBING)
     )
     # "I", and the first word of a sentence, have a capital without being names.
     usual = (

@@ -368,6 +368,14 @@ def test_two_questions_in_one_are_both_understood(question: str, first: str, sec
     )
 
 
+def test_what_is_described_is_not_named() -> None:
+    question = "Where is the test class that validates URL generation with anchors and schemes defined?"
+    assert (
+        parse(question, exist=lambda words: {"test": ["function"]} if "test" in words else {}).kind
+        == "search"
+    )
+
+
 def test_what_is_left_out_is_no_subject() -> None:
     understood = parse("does anything apart from log_line go through serialize_message?")
     assert understood.subject == "serialize_message"
