@@ -13,6 +13,7 @@ from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.knowledge import lookups
 from qflow_dagster.knowledge.call_targets import CallResolver, Target
 from qflow_dagster.knowledge.declarations import TYPES, Call, Declarations, Definition, arity, family
+from qflow_dagster.knowledge.exports import ENDINGS
 from qflow_dagster.knowledge.lookups import SymbolLocation
 from qflow_dagster.knowledge.scopes import is_extension
 
@@ -51,7 +52,7 @@ def callers(connection: Connection, snapshot: Snapshot, subject: str) -> list[Ca
     aliases = declarations.aliases_of(short) if groups else set()
     defaults = {
         path
-        for path in {symbol.path for group in groups for symbol in group}
+        for path in {symbol.path for group in groups for symbol in group if symbol.path.endswith(ENDINGS)}
         if any(d.short == short for d in resolver.scopes.default_export(path))
     }
     if defaults:

@@ -79,7 +79,7 @@ def _member(context: QuestionContext) -> tuple[str, list[Evidence]] | None:
     if len(elsewhere) == len(values):
         context.limit(f"no {name} of {scopes[-1]} was found; this is of what has the name {name}")
     elif elsewhere:
-        others = listed(_places(elsewhere))
+        others = listed(at(elsewhere))
         context.limit(f"what else has the name {name} ({others}) may be meant in some of the lines")
     return word(context._replace(subject=name))
 
@@ -123,7 +123,7 @@ def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:
     name = context.short_name
     found = mentions(context, name)
     if not found.declarations and (attributes := declared_values(context)):
-        return f"{name}, no function or type, is set in {listed(_places(attributes))}", [
+        return f"{name}, no function or type, is set in {listed(at(attributes))}", [
             context.at(row.path, row.line, row.signature) for row in attributes[: 2 * MAX_ROWS]
         ]
     if not found.declarations and (lines := syntax_errors.declaring(context, name)):
@@ -217,10 +217,6 @@ def _attributes(context: QuestionContext, found: Mentions) -> dict[git_facts.Lin
     return {row: owner for (_, owner), row in first.items()}
 
 
-def _places(symbols: Sequence[SymbolLocation]) -> list[str]:
-    return [f"{symbol.path}:{symbol.line}" for symbol in symbols]
-
-
 def _is_function(context: QuestionContext, row: git_facts.Line, scope: str) -> bool:
     """Return whether the symbol around a line is a function, whose variables end with it."""
     around = lookups.symbols(context.connection, context.snapshot, f"{row.path}:{scope}") if scope else []
@@ -272,9 +268,7 @@ def callers_as_text(
                 places = listed([f"{c.caller or 'top level'} ({c.path}:{c.line})" for c in calls])
                 parts.append(f"{name} {how} in {count(len(calls), 'symbol')}: {places}")
                 rows = calls if how != POSSIBLY else calls[:MAX_ROWS]
-                evidence += [
-                    context.at(c.path, c.line, f"{c.caller or 'top level'} calls {c.name}") for c in rows[:20]
-                ]
+                evidence += [context.at_call(c) for c in rows[:20]]
         if several and not each.certain and not each.possible:
             known = each.foreign or each.unresolved
             parts.append(f"no call is known to be of {name}" if known else f"{name} is not called by name")
@@ -295,7 +289,7 @@ def say_foreign(context: QuestionContext, found: Sequence[callers.Callers]) -> N
 def doubtful(context: QuestionContext, found: Sequence[callers.Callers]) -> list[Evidence]:
     """Return the calls of a name that are taken for those of others, or refer to what was not found, as evidence."""
     calls = [call for each in found[:1] for call in (*each.foreign, *each.unresolved)]
-    return [context.at(c.path, c.line, f"{c.caller or 'top level'} calls {c.name}") for c in calls[:MAX_ROWS]]
+    return [context.at_call(c) for c in calls[:MAX_ROWS]]
 
 
 def name_of(subject: str, each: callers.Callers, *, several: bool) -> str:

@@ -49,9 +49,7 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
                 places = list(zip(tests, _lines_of_tests(context, tests), strict=True))
                 items = [f"{c.caller or 'top level'} ({c.path}:{line})" for c, line in places]
                 parts.append(f"{name} {how} the tests {listed(items)}")
-                for call, line in places[:20]:
-                    what = f"{call.caller or 'top level'} calls {call.name}"
-                    evidence += [context.at(call.path, at, what) for at in dict.fromkeys((line, call.line))]
+                evidence += _calls_in_tests(context, places)
     code_answers.say_homonyms(context)
     foreign = [
         each._replace(
@@ -63,14 +61,13 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
     code_answers.say_foreign(context, foreign)
     through, further = _through_callers(context, [call for each in found for call in each.certain])
     lines = _naming_tests(context)
-    if len(parts) > bool(said) and len(found) > 1:
-        return "; ".join([*parts, *filter(None, [through])]), evidence + further
     if len(parts) > bool(said):
         calling = {item.path for item in evidence}
-        if more := [row for row in lines if row.path not in calling]:
+        more = [row for row in lines if row.path not in calling] if len(found) == 1 else []
+        if more:
             parts.append(f"other tests name it in {listed(_in_tests(context, more))}")
             evidence += [context.at(r.path, r.line, r.text) for r in _first_of_all(more)]
-        return "; ".join([*parts, *filter(None, [through])]), evidence + further
+        return "; ".join([*parts, *through]), evidence + further
     _say_passed(context)
     path = context.path()
     if lines or through:
@@ -82,7 +79,7 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
         parts.append(none + naming)
         evidence += calls
         evidence += [context.at(r.path, r.line, r.text) for r in _first_of_all(lines)]
-        return "; ".join([*parts, *filter(None, [through])]), evidence + further
+        return "; ".join([*parts, *through]), evidence + further
     rows = _importing_tests(context, path)
     if rows:
         parts.append(f"{path} is imported by the tests {listed([row.path for row in rows])}")
@@ -122,27 +119,33 @@ def _lines_of_tests(context: QuestionContext, calls: Sequence[Call]) -> list[int
     return [test.line if call.caller else call.line for call, test in zip(calls, named, strict=True)]
 
 
-def _through_callers(context: QuestionContext, calls: Sequence[Call]) -> tuple[str, list[Evidence]]:
-    """Name the tests that reach a symbol through its callers; '' if none does."""
+def _calls_in_tests(context: QuestionContext, places: Sequence[tuple[Call, int]]) -> list[Evidence]:
+    """Return calls as evidence, each with the line of the test that it is in."""
+    return [
+        context.at_call(call, at)
+        for call, line in places[: 2 * MAX_ROWS]
+        for at in dict.fromkeys((line, call.line))
+    ]
+
+
+def _through_callers(context: QuestionContext, calls: Sequence[Call]) -> tuple[list[str], list[Evidence]]:
+    """Name the tests that reach a symbol through its callers, in a sentence; in none if there are none."""
     callers_of_it = list(dict.fromkeys(call.caller or call.path for call in calls if not call.test))
     if not calls:
-        return "", []
+        return [], []
     tests, complete = callers.tests_through_callers(context.connection, context.snapshot, calls)
     if not complete and callers_of_it:
         reaching = listed(callers_of_it[:3], len(callers_of_it))
         context.limit(f"more tests may reach it through its callers ({reaching})")
     if not tests:
-        return "", []
+        return [], []
     lines = _lines_of_tests(context, tests)
     places = list(zip(tests, lines, strict=True))[: 2 * MAX_ROWS]
     if len(tests) > len(places):
         context.limit(f"of {len(tests)} tests that reach it through its callers, {len(places)} are listed")
     items = [f"{c.caller or 'top level'} ({c.path}:{line}, by {c.name})" for c, line in places]
-    return f"through its callers the tests {listed(items)} reach it", [
-        context.at(call.path, at, f"{call.caller or 'top level'} calls {call.name}")
-        for call, line in places
-        for at in dict.fromkeys((line, call.line))
-    ]
+    said = f"through its callers the tests {listed(items)} reach it"
+    return [said], _calls_in_tests(context, places)
 
 
 def _importing_tests(context: QuestionContext, path: str) -> list[Any]:

@@ -19,7 +19,7 @@ _QUALIFIERS = "public|private|protected|internal|static|final|abstract|override|
 _NO_DECLARATION = re.compile(
     r"#|//|\*|--|(?:return|co_return|yield|await|co_await|throw|raise|assert|import|from|use|using|else|elif|if|"
     r"unless|until|while|when|case|for|switch|do|then|not|new|delete|del|goto|defer|go|try|try\?|try!|puts|print|echo|"
-    r"expect|require|include|extend|super|with|and|or|in|is|goto|raise)(?![\w$])"
+    r"expect|require|include|extend|super|with|and|or|in|is)(?![\w$])"
 )
 _DEFINE = re.compile(r"#\s*define\s+([\w$]+)")
 # A type that is used has `*` or another name after it; what is imported is declared elsewhere.

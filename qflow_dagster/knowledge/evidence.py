@@ -14,6 +14,8 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import repositories, trees
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge import lookups
+from qflow_dagster.knowledge.declarations import Call
+from qflow_dagster.knowledge.git_facts import LineCommit
 from qflow_dagster.knowledge.lookups import SymbolLocation
 from qflow_dagster.knowledge.questions import ParsedQuestion
 
@@ -61,6 +63,11 @@ class Answer(NamedTuple):
             "answer": self.words,
             "evidence": [item._asdict() for item in self.evidence],
         }
+
+
+def of_commit(row: LineCommit, path: str | None = None) -> Evidence:
+    """Return a commit as evidence, optionally of a path in it."""
+    return Evidence(row.oid, path, None, f"{row.date} {row.author}: {row.subject}")
 
 
 class QuestionContext(NamedTuple):
@@ -180,6 +187,11 @@ class QuestionContext(NamedTuple):
             offset = next((number for number, line in enumerate(own) if name.search(line)), 0)
             found.append(symbol._replace(line=symbol.line + offset))
         return found
+
+    def at_call(self, call: Call, line: int | None = None) -> Evidence:
+        """Return a call as evidence, on its own line or that of the symbol which makes it."""
+        words = f"{call.caller or 'top level'} calls {call.name}"
+        return self.at(call.path, line or call.line, words)
 
     def at_names(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return measured functions (`path`, `line`, `function`) with the line that has their name, likewise."""

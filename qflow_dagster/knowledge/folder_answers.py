@@ -29,6 +29,7 @@ from qflow_dagster.knowledge.evidence import (
     counted,
     is_in,
     listed,
+    of_commit,
 )
 from qflow_dagster.metrics import places
 from qflow_dagster.metrics import queries as metrics
@@ -210,9 +211,7 @@ def _history(context: QuestionContext) -> tuple[str, list[Evidence]]:
         f"{count(rows[0].total, 'commit')} changed files of {folder}, the last one on {last.date} by {last.author}: "
         f"{last.subject} ({last.oid[:10]}), {path}"
     )
-    return said, [
-        Evidence(row.oid, then, None, f"{row.date} {row.author}: {row.subject}") for row, then in commits
-    ]
+    return said, [of_commit(row, then) for row, then in commits]
 
 
 def _introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -227,7 +226,7 @@ def _introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if rows[0].previous_path:
         said += f", renamed from {rows[0].previous_path}"
     said += history_answers.release_of(context, first.oid, "first released in", "in no release yet")
-    return said, [Evidence(first.oid, path, None, f"{first.date} {first.author}: {first.subject}")]
+    return said, [of_commit(first, path)]
 
 
 def _coupled(context: QuestionContext) -> tuple[str, list[Evidence]]:

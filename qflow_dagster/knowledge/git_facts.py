@@ -6,6 +6,7 @@ Belongs here: bounded calls of git at the snapshot's commit. Does not belong her
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +58,7 @@ def lines_with_any(objects: Path, commit: str, words: Sequence[str]) -> list[Lin
     Raises:
         GitError: An object is missing.
     """
-    return _grep(objects, commit, "-w", "-F", *(option for word in words for option in ("-e", word)))
+    return list(_grep(objects, commit, "-w", "-F", *(option for word in words for option in ("-e", word))))
 
 
 def lines_matching(objects: Path, commit: str, pattern: str) -> list[Line]:
@@ -66,17 +67,19 @@ def lines_matching(objects: Path, commit: str, pattern: str) -> list[Line]:
     Raises:
         GitError: An object is missing.
     """
-    return _grep(objects, commit, "-E", "-e", pattern)
+    return list(_grep(objects, commit, "-E", "-e", pattern))
 
 
-def _grep(objects: Path, commit: str, *options: str) -> list[Line]:
+# An answer asks for the same lines several times, and a commit does not change. Few are kept, for they may be long.
+@lru_cache(maxsize=4)
+def _grep(objects: Path, commit: str, *options: str) -> tuple[Line, ...]:
     arguments = ("grep", "-n", "-z", "-I", *options, commit, "--")
     try:
         printed = git.run(objects, *arguments, timeout=TIMEOUT, max_output=8_000_000)
     except git.GitError as error:
         # Exit code 1 with nothing but hints: no line has it.
         if error.code == 1 and all(row.startswith("hint:") for row in error.stderr.splitlines()):
-            return []
+            return ()
         raise
     found = []
     for row in printed.split(b"\n")[:MAX_LINES]:
@@ -85,7 +88,7 @@ def _grep(objects: Path, commit: str, *options: str) -> list[Line]:
         if number.isdigit():
             path = quote_path(name.removeprefix(commit.encode() + b":"))
             found.append(Line(path, int(number), content.decode("utf-8", "replace").strip()))
-    return found
+    return tuple(found)
 
 
 class LineChange(NamedTuple):

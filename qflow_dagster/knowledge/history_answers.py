@@ -20,6 +20,7 @@ from qflow_dagster.knowledge.evidence import (
     UnansweredError,
     count,
     listed,
+    of_commit,
     parts_of,
 )
 from qflow_dagster.knowledge.git_facts import Line, LineChange, LineCommit
@@ -137,7 +138,7 @@ def changed(context: QuestionContext) -> tuple[str, list[Evidence]]:
     )
     said, evidence = renames.of_file(context, path)
     return sentence + said, [
-        *(Evidence(row.oid, then, None, f"{row.date} {row.author}: {row.subject}") for row, then in rows),
+        *(of_commit(row, then) for row, then in rows),
         *evidence,
     ]
 
@@ -224,7 +225,7 @@ def _first_with_word(context: QuestionContext) -> tuple[str, list[Evidence]] | N
     said = f"{name} is in {line.path}:{line.line} since {first.date}, by {first.author}: {first.subject}"
     said += f" ({first.oid[:10]})"
     return said + release_of(context, first.oid, "first released in", "in no release yet"), [
-        Evidence(first.oid, line.path, None, f"{first.date} {first.author}: {first.subject}"),
+        of_commit(first, line.path),
         context.at(line.path, line.line, line.text),
     ]
 
@@ -261,7 +262,7 @@ def _introduced_lines(context: QuestionContext, symbol: SymbolLocation) -> tuple
         row, path = earlier.commit, earlier.path
     said = f"on {row.date} by {row.author}: {row.subject} ({row.oid[:10]})"
     said += f", in {path}" if path != symbol.path else ""
-    evidence = [Evidence(row.oid, path, None, f"{row.date} {row.author}: {row.subject}")]
+    evidence = [of_commit(row, path)]
     for move in moves[::-1]:
         moved = "moved within" if move.path == evidence[-1].path else "moved to"
         anew = "defined in" if move.path.endswith(C_FAMILY) else "written anew in"
@@ -348,4 +349,4 @@ def _line_history(
 
 
 def _evidence(path: str, rows: list[LineCommit]) -> list[Evidence]:
-    return [Evidence(row.oid, path, None, f"{row.date} {row.author}: {row.subject}") for row in rows[:10]]
+    return [of_commit(row, path) for row in rows[:10]]

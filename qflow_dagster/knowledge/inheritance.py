@@ -95,9 +95,7 @@ class Inheritance:
         """Return the types that inherit directly from the type with these parts; without parts, from one of others."""
         short = short_name(parts[0].name.partition("<")[0] if parts else name.replace("\\", "."))
         names = {short, *self.declarations.aliases_of(short)}
-        named = [*self.declarations.naming(sorted(names)), *self._mixing(names)]
-        candidates = sorted(dict.fromkeys(named), key=lambda candidate: candidate.test)
-        self.declarations.load_files({candidate.path for candidate in candidates})
+        candidates = self._naming(names)
         wanted = {(part.path, part.line) for part in parts}
         certain, possible = [], []
         mixing, elsewhere = [], []
@@ -138,11 +136,8 @@ class Inheritance:
                 break
             names = {short_name(row.name.partition("<")[0]) for row in level.values()}
             names |= {alias for name in names for alias in self.declarations.aliases_of(name)}
-            named = dict.fromkeys([*self.declarations.naming(sorted(names)), *self._mixing(names)])
-            candidates = sorted(named, key=lambda candidate: candidate.test)
-            self.declarations.load_files({candidate.path for candidate in candidates})
             following = []
-            for candidate in candidates:
+            for candidate in self._naming(names):
                 bases = [base for base in self.bases(candidate) if short_name(base.name) in names]
                 ways = [(level[d[:2]], base) for base in bases for d in base.definitions if d[:2] in level]
                 if not ways or (candidate.path, candidate.line) in seen:
@@ -157,6 +152,13 @@ class Inheritance:
             level = self._with_parts(following)
         complete = not level and len(found.certain) <= limit
         return found._replace(certain=found.certain[:limit], complete=complete)
+
+    def _naming(self, names: set[str]) -> list[Definition]:
+        """Return the types that name one of some types as a base or mix it in, those of tests last."""
+        named = [*self.declarations.naming(sorted(names)), *self._mixing(names)]
+        candidates = sorted(dict.fromkeys(named), key=lambda candidate: candidate.test)
+        self.declarations.load_files({candidate.path for candidate in candidates})
+        return candidates
 
     def _with_parts(self, types: Sequence[SymbolLocation]) -> dict[tuple[str, int], SymbolLocation]:
         """Return types by the places of all their parts: an extension is a part of what it extends."""

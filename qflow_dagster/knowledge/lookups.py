@@ -145,9 +145,9 @@ def _exists(connection: Connection, snapshot: Snapshot, name: str) -> bool:
         WHERE {IN_SNAPSHOT} AND split_part(translate(n.namespace, '\\:/', '...'), '.', 1) = :name)""")
     return bool(
         symbols(connection, snapshot, name)
-        or connection.scalar(namespaces, {**snapshot.interval, "name": name})
         or files(connection, snapshot, name)
         or folder(connection, snapshot, name)
+        or connection.scalar(namespaces, {**snapshot.interval, "name": name})
     )
 
 

@@ -14,6 +14,7 @@ from qflow_dagster.knowledge import code_trees, fields, git_facts, lookups
 from qflow_dagster.knowledge.code_trees import CodeTree
 from qflow_dagster.knowledge.evidence import QuestionContext, listed
 from qflow_dagster.knowledge.git_facts import Line
+from qflow_dagster.knowledge.lookups import SymbolLocation
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -309,6 +310,6 @@ def where(how: str, symbol: str, row: Line) -> str:
     return f"{how} {f'in {symbol}' if symbol else 'at top level'} ({row.path}:{row.line})"
 
 
-def at(rows: Sequence[Line]) -> list[str]:
-    """Return lines as text."""
+def at(rows: Sequence[Line | SymbolLocation]) -> list[str]:
+    """Return where lines or symbols are, as text."""
     return [f"{row.path}:{row.line}" for row in rows]

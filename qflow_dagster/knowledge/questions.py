@@ -4,7 +4,7 @@ Belongs here: trying the patterns. Does not belong here: the patterns (`question
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import NamedTuple
@@ -160,6 +160,7 @@ def read(question: str, repository: str = "", exist: Exist | None = None) -> Rea
     place = rf" (?:with)?in (?:the |this |our )?(?:(?:{name} )?{_CODEBASE}|{name})(?= |$)"
     normalized = _MEMBER_OF.sub(r"\2.\1", _MEMBER.sub(r"\1.\2", normalized))
     plain = _EITHER.sub(r"\1", re.sub(place, "", normalized, flags=re.IGNORECASE))
+    exist = _remembering(exist) if exist else None
     if remark := REMARK.search(plain):
         # What it names is not what is asked about.
         main = _read(written, REMARK.sub("", plain), repository, exist)
@@ -179,6 +180,20 @@ def read(question: str, repository: str = "", exist: Exist | None = None) -> Rea
         if main.understood.kind != "search" and (surer or whole.understood.kind == "search"):
             return main
     return whole
+
+
+def _remembering(exist: Exist) -> Exist:
+    """Return a look-up that asks for each word once: the parts of a question have the words of the whole."""
+    known: dict[str, Collection[str]] = {}
+    asked: set[str] = set()
+
+    def look_up(words: Collection[str]) -> Mapping[str, Collection[str]]:
+        if missing := set(words) - asked:
+            known.update(exist(missing))
+            asked.update(missing)
+        return {word: known[word] for word in words if word in known}
+
+    return look_up
 
 
 def _is_sure(asked: Read) -> bool:

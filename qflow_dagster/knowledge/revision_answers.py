@@ -18,6 +18,7 @@ from qflow_dagster.knowledge.evidence import (
     UnansweredError,
     count,
     listed,
+    of_commit,
     parts_of,
 )
 from qflow_dagster.knowledge.git_facts import DeclarationChange, Line, LineCommit
@@ -78,10 +79,7 @@ def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
         sentence = f"{gone}{path} {verb} on {last.date} by {last.author}: {last.subject} ({last.oid[:10]})"
         became, later = renames.since(context, rows[0].new_path, rows[0].id) if rows[0].new_path else ("", [])
         return sentence + release_of(context, last.oid, *_RELEASED) + became, [
-            *(
-                Evidence(row.oid, then, None, f"{row.date} {row.author}: {row.subject}")
-                for row, then in commits
-            ),
+            *(of_commit(row, then) for row, then in commits),
             *later,
         ]
     if "/" in subject or _is_file_name(subject):
@@ -170,7 +168,7 @@ def _removed_name(context: QuestionContext) -> tuple[str, list[Evidence]]:
         said.append(
             f"the last code with {name} was removed on {last.date} by {last.author}: {last.subject} ({last.oid[:10]})"
         )
-        evidence.append(Evidence(last.oid, None, None, f"{last.date} {last.author}: {last.subject}"))
+        evidence.append(of_commit(last))
     return "; ".join(said) + release_of(context, last.oid, *_RELEASED), evidence
 
 
@@ -197,7 +195,7 @@ def _removed_declaration(context: QuestionContext, name: str, line: Line) -> tup
             f"the declaration of {context.subject} in {change.path} was removed on {row.date} by {row.author}"
         )
         sentence = f"{said}: {row.subject} ({row.oid[:10]})" + release_of(context, row.oid, *_RELEASED)
-        return sentence, [Evidence(row.oid, change.path, None, f"{row.date} {row.author}: {row.subject}")]
+        return sentence, [of_commit(row, change.path)]
     raise UnansweredError(
         f"nothing defines {context.subject!r}, but code still has the name {name}: {line.path}:{line.line}"
     )
@@ -268,10 +266,7 @@ def between(context: QuestionContext) -> tuple[str, list[Evidence]]:
         + (", not named" if len(commits) > MAX_ROWS else "")
     )
     path = paths[0] if paths else None
-    evidence = [
-        Evidence(row.oid, path, None, f"{row.date} {row.author}: {row.subject}")
-        for row in changes.commits[:MAX_ROWS]
-    ]
+    evidence = [of_commit(row, path) for row in changes.commits[:MAX_ROWS]]
     return sentence, evidence + [
         Evidence(oids[how == "files added"], file.path, None, how)
         for how, some in whole.items()
@@ -349,9 +344,7 @@ def active(context: QuestionContext) -> tuple[str, list[Evidence]]:
         last = last or history_lookups.changes_below(context.connection, context.snapshot, path)
         row, then = file_commits(context, last[:1], path)[0]
         said = f"nobody committed{where} in the 90 days before the newest commit; the last one who did is {row.author}"
-        return f"{said}, on {row.date}: {row.subject} ({row.oid[:10]})", [
-            Evidence(row.oid, then, None, f"{row.date} {row.author}: {row.subject}")
-        ]
+        return f"{said}, on {row.date}: {row.subject} ({row.oid[:10]})", [of_commit(row, then)]
     if not rows:
         raise UnansweredError("nobody committed in the 90 days before the newest commit")
     commits: dict[str, dict[str, tuple[str, str]]] = {}

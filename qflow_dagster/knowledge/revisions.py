@@ -99,7 +99,7 @@ def tag_before(objects: Path, revision: str) -> str | None:
 
 
 class FileLines(NamedTuple):
-    """Lines added to and deleted from a file, 0 for binary files; A for a new file, D for one that is gone."""
+    """Lines added to and deleted from a file, 0 for binary files; its status as git has it: A for a new one, D, M."""
 
     path: str
     added: int
@@ -130,14 +130,15 @@ def changes_between(objects: Path, first: str, last: str, paths: Sequence[str] =
         )
         configuration = git_facts.mailmap(last)
         printed = history.run("log", *arguments, timeout=git_facts.TIMEOUT, configuration=configuration)
-        arguments = ("--numstat", "-z", "--no-renames", first, last, "--", *paths)
-        numbers = history.run("diff", *arguments, timeout=git_facts.TIMEOUT)
-        arguments = ("--name-status", "--diff-filter=AD", *arguments[1:])
-        whole = history.run("diff", *arguments, timeout=git_facts.TIMEOUT).split(b"\0")
-    statuses = dict(zip(whole[1::2], whole[::2], strict=False))
+        arguments = ("--raw", "--numstat", "-z", "--no-renames", first, last, "--", *paths)
+        records = iter(history.run("diff", *arguments, timeout=git_facts.TIMEOUT).split(b"\0"))
+    statuses: dict[bytes, bytes] = {}
     files = []
-    for record in numbers.split(b"\0"):
-        if record.count(b"\t") >= 2:
+    for record in records:
+        if record.startswith(b":"):
+            # The path follows.
+            statuses[next(records)] = record[-1:]
+        elif record.count(b"\t") >= 2:
             added, deleted, name = record.split(b"\t", 2)
             new, old = (int(number) if number.isdigit() else 0 for number in (added, deleted))
             files.append(FileLines(quote_path(name), new, old, statuses.get(name, b"").decode()))

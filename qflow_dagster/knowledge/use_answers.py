@@ -120,10 +120,7 @@ def _calls_of_members(context: QuestionContext, *, alone: bool) -> tuple[list[st
         if calls:
             places = listed([f"{c.name} by {c.caller or 'top level'} ({c.path}:{c.line})" for c in calls])
             shown.append(f"its members {how} in {count(len(calls), 'symbol')}: {places}")
-            evidence += [
-                context.at(c.path, c.line, f"{c.caller or 'top level'} calls {c.name}")
-                for c in calls[: 2 * MAX_ROWS]
-            ]
+            evidence += [context.at_call(c) for c in calls[: 2 * MAX_ROWS]]
     if found.possible:
         context.limit(f"calls of {listed(sorted({c.name for c in found.possible}))} may be of other types")
     return shown, evidence
