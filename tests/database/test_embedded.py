@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import select
 import shutil
 import signal
 import stat
@@ -83,11 +84,15 @@ def test_a_server_that_recovers_from_a_killed_session_is_waited_for(home: Path) 
     ensure_database(url)
     engine = create_engine(url)
     for _ in range(5):
-        with engine.connect() as connection:
-            # All other sessions are ended, and the server recovers.
+        with engine.connect() as connection, engine.connect() as other:
             os.kill(connection.scalar(text("SELECT pg_backend_pid()")) or 0, signal.SIGKILL)
+            # Until the server has noticed, it still takes connections. Then it ends all other sessions, and recovers.
+            session = other.connection.driver_connection
+            assert session
+            assert select.select([session.fileno()], [], [], 60)[0]
             ensure_database(url)
             connection.invalidate()
+            other.invalidate()
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT 1")) == 1
     engine.dispose()
