@@ -6,7 +6,7 @@ packages, and versions of languages and tools. Does not belong here: the formats
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -17,7 +17,6 @@ from qflow_dagster.knowledge import (
     lookups,
     manifests,
     package_names,
-    package_versions,
     runtime_versions,
 )
 from qflow_dagster.knowledge.environment_names import Name
@@ -126,13 +125,11 @@ _NOT_READ = (ValueError, TypeError, AttributeError, RecursionError)
 
 
 class _Manifest(NamedTuple):
-    """A manifest that was read: the packages that it requires, and those for development; the versions of packages."""
+    """A manifest that was read, and what it requires, at run time before development."""
 
     path: str
     content: str
-    required: list[str]
-    development: list[str]
-    versions: Mapping[str, str]
+    requirements: list[manifests.Requirement]
 
 
 def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -153,9 +150,9 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
         found = _requiring(found, wanted)
     parts, evidence = [], []
     # Few are named: first those that require something.
-    for manifest in sorted(found, key=lambda each: not (each.required or each.development)):
+    for manifest in sorted(found, key=lambda each: not each.requirements):
         path = manifest.path
-        if manifest.required or manifest.development:
+        if manifest.requirements:
             said, line = _required(manifest)
             if wanted:
                 said += f" ({path}:{line}: {manifest.content.splitlines()[line - 1].strip()[:200]})"
@@ -174,8 +171,7 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
         raise UnansweredError(f"no manifest that is understood names {name}{also}")
     sentence = listed(parts[:3], len(parts))
     if wanted:
-        packages = [name for each in found for name in (*each.required, *each.development)]
-        if not any(package_names.is_equal(_bare(package), wanted) for package in packages):
+        if not any(package_names.is_equal(package, wanted) for package in _packages(found)):
             sentence = f"no package is called {wanted}, but these have it in their names: {sentence}"
         said, importing = _importing(context, found)
         return f"{sentence}; {said}" if said else sentence, evidence + importing
@@ -201,11 +197,11 @@ def of_manifest(context: QuestionContext, path: str) -> tuple[str, list[Evidence
         context.limit(f"what {path} requires is not read completely")
     if adding := [each.path for each in read if each.path != path and _adds(each, path)]:
         context.limit(f"what {listed(adding)} adds to it is not listed")
-    if not (manifest.required or manifest.development):
+    if not manifest.requirements:
         return f"{path} requires no packages", [context.at(path, 1, "requires nothing")]
     said, line = _required(manifest)
-    names = [*manifest.required, *manifest.development][: 2 * MAX_NAMES]
-    lines = dict.fromkeys([line, *(_line_of_package(manifest.content, _bare(entry)) for entry in names)])
+    entries = manifest.requirements[: 2 * MAX_NAMES]
+    lines = dict.fromkeys([line, *(_line_of_package(manifest.content, entry.package) for entry in entries)])
     rows = manifest.content.splitlines()
     return f"{path} requires {said.removeprefix(f'{path}: ')}", [
         context.at(path, each, rows[each - 1]) for each in lines
@@ -216,23 +212,18 @@ def _adds(manifest: _Manifest, path: str) -> bool:
     """Return whether a file of properties of C# adds packages to a project below it."""
     folder, _, name = manifest.path.rpartition("/")
     projects = name.endswith(".props") and path.endswith(".csproj") and is_in(path, folder)
-    return projects and bool(manifest.required or manifest.development)
+    return projects and bool(manifest.requirements)
 
 
 def _required(manifest: _Manifest) -> tuple[str, int]:
     """Say what a manifest requires, at run time with versions, and for development; and the first line that does."""
-    required, development = manifest.required, manifest.development
-    entries = [_with_version(entry, manifest.versions) for entry in required[:MAX_NAMES]]
-    said = f"{manifest.path}: {', '.join(entries) or 'nothing at run time'}"
+    required = [str(entry) for entry in manifest.requirements if not entry.development]
+    development = [str(entry._replace(constraint="")) for entry in manifest.requirements if entry.development]
+    said = f"{manifest.path}: {', '.join(required[:MAX_NAMES]) or 'nothing at run time'}"
     said += f"; for development {', '.join(development[:MAX_NAMES])}" if development else ""
     more = max(len(required) - MAX_NAMES, 0) + max(len(development) - MAX_NAMES, 0)
     said += f" and {more} more" if more else ""
-    return said, _line_of_package(manifest.content, _bare((required or development)[0]))
-
-
-def _with_version(entry: str, versions: Mapping[str, str]) -> str:
-    package, _, said = entry.partition(" ")
-    return " ".join(filter(None, (package, versions.get(package, ""), said)))
+    return said, _line_of_package(manifest.content, manifest.requirements[0].package)
 
 
 def _versions(context: QuestionContext, runtime: str | None) -> tuple[str, list[Evidence]]:
@@ -259,29 +250,26 @@ def _read(context: QuestionContext, path: str = "") -> tuple[list[_Manifest], li
     paths += [path] if path and path not in paths else []
     unread = lookups.named(context.connection, context.snapshot, manifests.OTHER_MANIFESTS)
     found = []
-    others: dict[str, str] = {}
-    versions: dict[str, str] = {}
+    others: dict[str, manifests.Definition] = {}
     texts = context.texts(paths)
     for path, content in texts.items():
         with suppress(*_NOT_READ):
             others = manifests.shared(path, content) | others
-            versions = package_versions.shared(path, content) | versions
     for path, content in texts.items():
         try:
-            packages = manifests.required(path, content, others)
-            said = package_versions.constraints(path, content, versions)
-            found.append(_Manifest(path, content, *packages, said))
+            requirements = manifests.read(path, content, others)
         except _NOT_READ:
             unread.append(path)
             continue
-        if not manifests.is_complete(content, *packages):
+        found.append(_Manifest(path, content, requirements))
+        if not manifests.is_complete(content, requirements):
             unread.append(path)
     return found, unread
 
 
-def _bare(entry: str) -> str:
-    """Return the package of an entry of a manifest: `vue (peer)` is vue."""
-    return entry.partition(" ")[0]
+def _packages(found: list[_Manifest]) -> dict[str, None]:
+    """Return the packages that manifests require, each once."""
+    return dict.fromkeys(entry.package for each in found for entry in each.requirements)
 
 
 def _line_of_package(content: str, package: str) -> int:
@@ -300,13 +288,9 @@ def _line_of_package(content: str, package: str) -> int:
 
 def _requiring(found: list[_Manifest], wanted: str) -> list[_Manifest]:
     """Return the manifests with the packages that a name means, and no others."""
-    names = dict.fromkeys(_bare(entry) for each in found for entry in (*each.required, *each.development))
-    meant = package_names.matching(names, wanted)
+    meant = package_names.matching(_packages(found), wanted)
     return [
-        each._replace(
-            required=[entry for entry in each.required if _bare(entry) in meant],
-            development=[entry for entry in each.development if _bare(entry) in meant],
-        )
+        each._replace(requirements=[entry for entry in each.requirements if entry.package in meant])
         for each in found
     ]
 
@@ -316,9 +300,8 @@ def _importing(context: QuestionContext, requiring: list[_Manifest]) -> tuple[st
     packages: dict[package_names.Ecosystem, dict[str, str]] = {}
     for each in requiring:
         ecosystem = package_names.ecosystem_of(each.path)
-        names = {_bare(entry) for entry in (*each.required, *each.development)}
-        if ecosystem and names:
-            groups = {name: package_names.group_of(each.content, name) for name in names}
+        if ecosystem and each.requirements:
+            groups = {name: package_names.group_of(each.content, name) for name in _packages([each])}
             packages.setdefault(ecosystem, {}).update(groups)
     if not packages:
         return "", []

@@ -130,8 +130,10 @@ FILES = [
 @pytest.mark.parametrize(("path", "content", "run", "development"), FILES)
 def test_packages_of_each_manifest(path: str, content: str, run: list[str], development: list[str]) -> None:
     others = manifests.shared("Cargo.toml", ROOT) | manifests.shared("gradle/libs.versions.toml", CATALOG)
-    assert manifests.required(path, content, others) == (run, development)
-    assert manifests.is_complete(content, run, development)
+    found = manifests.read(path, content, others)
+    entries = [(str(entry._replace(constraint="")), entry.development) for entry in found]
+    assert entries == [*((entry, False) for entry in run), *((entry, True) for entry in development)]
+    assert manifests.is_complete(content, found)
 
 
 def test_what_no_other_manifest_explains_is_said(

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Engine
 
 from qflow_dagster.ingestion.queries import current_snapshot
-from qflow_dagster.knowledge import answers, package_versions
+from qflow_dagster.knowledge import answers, manifests
 from qflow_dagster.knowledge.evidence import NOT_KNOWN, Answer
 from tests.ingestion.conftest import GitRepository, Ingested
 
@@ -22,7 +22,11 @@ FILES = [
         "s.add_dependency 'csv'\ns.add_development_dependency 'rake', '1'\n",
         {"activesupport": ">= 6.1.0", "rack": ">= 2, < 4"},
     ),
-    ("Gemfile", 'gem "rack", "~> 3.0"\ngem "rake"\n', {"rack": "~> 3.0"}),
+    (
+        "Gemfile",
+        'gem "rack", "~> 3.0"\ngem "rake"\ngem "roda",\n  ">= 2", "< 4"\n',
+        {"rack": "~> 3.0", "roda": ">= 2, < 4"},
+    ),
     (
         "pyproject.toml",
         '[project]\ndependencies = ["a>=1,<2", "b[x] ~= 1.0 ; python_version < \'3.9\'", "c"]\n'
@@ -40,7 +44,7 @@ FILES = [
         "a/Cargo.toml",
         '[dependencies]\nserde = { version = "1", optional = true }\nlog = "0.4"\nheat = { workspace = true }\n'
         '[dev-dependencies]\nloom = "1"\n',
-        {"serde": "1", "log": "0.4", "heat": "1.4"},
+        {"serde": "1", "log": "0.4", "heat-core": "1.4"},
     ),
     (
         "go.mod",
@@ -60,7 +64,7 @@ FILES = [
         "a/A.csproj",
         '<PackageReference Include="Flour" /><PackageReference Include="Milk" />\n'
         '<PackageReference Include="Salt" Version="1.0" />\n'
-        '<PackageReference Include="Egg"><Version>4.0</Version></PackageReference>\n',
+        '<PackageReference\n  Include="Egg"><Version>4.0</Version></PackageReference>\n',
         {"Flour": "2.1", "Milk": "3.0", "Salt": "1.0", "Egg": "4.0"},
     ),
     (
@@ -75,10 +79,36 @@ FILES = [
 
 @pytest.mark.parametrize(("path", "content", "expected"), FILES)
 def test_versions_of_each_manifest(path: str, content: str, expected: dict[str, str]) -> None:
-    others = package_versions.shared("Cargo.toml", WORKSPACE) | package_versions.shared(
-        "Directory.Packages.props", CENTRAL
+    others = manifests.shared("Cargo.toml", WORKSPACE) | manifests.shared("Directory.Packages.props", CENTRAL)
+    run = [entry for entry in manifests.read(path, content, others) if not entry.development]
+    assert {entry.package: entry.constraint for entry in run if entry.constraint} == expected
+
+
+def test_a_package_that_is_required_twice_has_the_constraint_of_each() -> None:
+    content = (
+        '{"dependencies": {"a": "^1.0", "b": "1", "old": "npm:b@0.9"}, "peerDependencies": {"a": ">=1"}}'
     )
-    assert package_versions.constraints(path, content, others) == expected
+    found = [str(entry) for entry in manifests.read("package.json", content, {})]
+    assert found == ["a ^1.0", "b 1", "b 0.9 (as old)", "a >=1 (peer)"]
+
+
+def test_an_optional_package_of_an_unknown_workspace_is_not_complete() -> None:
+    content = "[dependencies]\nheat = { workspace = true, optional = true }\n"
+    found = manifests.read("Cargo.toml", content, {})
+    assert [str(entry) for entry in found] == ["heat (optional, workspace)"]
+    assert not manifests.is_complete(content, found)
+
+
+def test_a_pom_may_require_a_package_at_run_time_and_for_tests() -> None:
+    package = "<dependency><artifactId>lang</artifactId><version>3</version>{}</dependency>"
+    found = manifests.read("pom.xml", package.format("<scope>test</scope>") + package.format(""), {})
+    assert [(str(entry), entry.development) for entry in found] == [("lang 3", False), ("lang 3", True)]
+
+
+def test_a_pom_says_the_version_of_a_package_where_it_is_managed() -> None:
+    package = "<dependency><artifactId>lang</artifactId>{}</dependency>"
+    managed = package.format("<version>3</version><scope>test</scope>")
+    assert str(manifests.read("pom.xml", managed + package.format(""), {})[0]) == "lang 3"
 
 
 PROJECT = {
