@@ -1,6 +1,7 @@
 """Learn the kinds of questions from labelled wordings: `python -m benchmarks.learn_wordings`.
 
-Learns from the files of `wordings` but those whose name begins with "unseen", and writes the weights into the package.
+Learns from the files of `wordings` but those whose name begins with "unseen", and writes the weights into the package:
+those of kinds, and of which of several names a question is about (`learn_subjects`).
 `python -m benchmarks.wordings` says how well the unseen ones are read. `--without NAME` leaves out one more file and
 writes nothing: it prints by probability how many questions of that file are read rightly.
 """
@@ -20,8 +21,10 @@ from sklearn.feature_extraction import DictVectorizer
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import normalize
 
-from qflow_dagster.knowledge import learned_wordings, question_names
+from benchmarks import learn_subjects
+from qflow_dagster.knowledge import learned_subjects, learned_wordings, question_names
 from qflow_dagster.knowledge.learned_wordings import Model, layer
+from qflow_dagster.knowledge.question_names import Names
 
 console = Console()
 FOLDER = Path(__file__).parent / "wordings"
@@ -47,16 +50,23 @@ def known_names(row: dict[str, Any]) -> set[str]:
     return {str(row[key]).strip("`").removesuffix("()") for key in ("subject", "other")} - {""}
 
 
-def words_of(row: dict[str, Any], common: frozenset[str]) -> list[str]:
-    """Return the words of a labelled question."""
-    return question_names.read(row["ask"], common, known_names(row)).words
+def names_of(row: dict[str, Any], common: frozenset[str]) -> Names:
+    """Return the words of a labelled question, and which of them is its subject."""
+    return learned_subjects.about(question_names.read(row["ask"], common, known_names(row)))
 
 
 def learn(rows: Sequence[dict[str, Any]]) -> Model:
-    """Return what a network of one hidden layer learns from labelled questions."""
-    count = Counter(word for row in rows for word in set(words_of(row, frozenset())))
+    """Return what a network of one hidden layer learns from labelled questions; first the weights of subjects."""
+    count = Counter(
+        word for row in rows for word in set(question_names.read(row["ask"], (), known_names(row)).words)
+    )
     common = frozenset(word for word, number in count.items() if number >= MIN_COMMON)
-    found = [learned_wordings.features(words_of(row, common)) for row in rows]
+    learned_subjects.store(learn_subjects.learn(rows, common))
+    found = [
+        learned_wordings.features(names.words, names.main)
+        for row in rows
+        for names in [names_of(row, common)]
+    ]
     frequency = Counter(feature for features in found for feature in features)
     kept = {feature: 1 for feature, number in sorted(frequency.items()) if number >= MIN_WORDINGS}
     vectorizer = DictVectorizer().fit([kept])
@@ -94,8 +104,9 @@ def main() -> None:
         return
     table = Table("probability", "right", "wrong", "of none, read as a kind", title=f"Without {without}")
     readings = [
-        (row["kind"].split(), learned_wordings.readings(model, words_of(row, model.common))[0])
+        (row["kind"].split(), learned_wordings.readings(model, names.words, names.main)[0])
         for row in questions([without])
+        for names in [names_of(row, model.common)]
     ]
     of_facts = [(kinds, read) for kinds, read in readings if kinds != ["search"]]
     of_none = [(kinds, read) for kinds, read in readings if kinds == ["search"]]

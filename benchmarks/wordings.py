@@ -13,12 +13,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.learn_subjects import WITHOUT_SUBJECT, plain
 from benchmarks.learn_wordings import FOLDER, known_names, questions
 from qflow_dagster.knowledge.questions import parse
 
 console = Console()
-# Of these the subject is the question itself, or a word for what an overview is of.
-WITHOUT_SUBJECT = ("search", "testing", "next", "running", "overview", "licence")
 
 
 def grade(row: dict[str, Any]) -> str:
@@ -27,15 +26,10 @@ def grade(row: dict[str, Any]) -> str:
     read = parse(row["ask"], exist=lambda words: dict.fromkeys(names.intersection(words), ()))
     if read.kind not in row["kind"].split():
         return "search" if read.kind == "search" else "doubtful" if read.rival else "wrong"
-    wanted, found = {str(row["subject"]), str(row["other"])}, {read.subject, read.other}
-    if read.kind in WITHOUT_SUBJECT or plain(wanted) == plain(found) or "" in plain({str(row["subject"])}):
+    wanted, found = ({plain(name) for name in both} for both in ((row["subject"], row["other"]), read[1:3]))
+    if read.kind in WITHOUT_SUBJECT or wanted == found or not row["subject"]:
         return "right"
     return "doubtful" if read.rival else "wrong"
-
-
-def plain(names: set[str]) -> set[str]:
-    """Return names without case, quotes and parentheses."""
-    return {name.lower().strip("`'\"").removesuffix("()") for name in names}
 
 
 def main() -> None:

@@ -8,13 +8,14 @@ questions, which are tried first (`question_patterns`).
 
 import json
 import math
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from qflow_dagster.knowledge import question_names
+from qflow_dagster.knowledge import learned_subjects, question_names
 from qflow_dagster.knowledge.declarations import TYPES
 from qflow_dagster.knowledge.question_names import NAME, NAMES, STOP, Names
 
@@ -43,6 +44,9 @@ _NEEDED = {
 
 # Of which probability the kinds must be that fit; if they are not, the likeliest of them is at most this likely.
 MIN_FITTING, MAX_DOUBTFUL = 0.5, 0.55
+# The end of a sentence, how many words a sentence has at least, and its weight beside the whole question.
+_SENTENCE = re.compile(r"(?<=[.?!;:]) | [-\u2013\u2014]+ ")
+_MIN_WORDS, _SHARE = 3, 0.25
 
 
 class Layer(NamedTuple):
@@ -76,13 +80,21 @@ def read(question: str, exist: Exist | None = None, repository: str = "") -> tup
     """
     model = load()
     known = exist(question_names.candidates(question) - {repository}) if exist else {}
-    names = question_names.read(question, model.common, known)
+
+    def named(words: str) -> Names:
+        return learned_subjects.about(question_names.read(words, model.common, known, repository))
+
+    def one(sentence: str) -> list[Reading]:
+        names = named(sentence)
+        return readings(model, names.words, names.main)
+
+    names = named(question)
     sorts = known.get(names.names[0], ()) if names.names else ()
     # What the repository defines is no library that it needs, unless it only happens to have the name.
     own = bool(sorts) and not question_names.is_plain(names.names[0])
     fitting = [
         reading
-        for reading in readings(model, names.words)
+        for reading in _with_sentences(question, readings(model, names.words, names.main), one)
         if (not sorts or reading.kind not in _NEEDED or not _NEEDED[reading.kind].isdisjoint(sorts))
         and not (own and reading.kind == "requirements")
     ]
@@ -92,9 +104,9 @@ def read(question: str, exist: Exist | None = None, repository: str = "") -> tup
     return names, [Reading(kind, probability * share) for kind, probability in fitting]
 
 
-def readings(model: Model, words: Sequence[str]) -> list[Reading]:
-    """Return the probability of each kind, the likeliest first."""
-    found = [row for feature in sorted(features(words)) if (row := model.hidden.rows.get(feature))]
+def readings(model: Model, words: Sequence[str], main: int | None = None) -> list[Reading]:
+    """Return the probability of each kind, the likeliest first; `main` as of `features`."""
+    found = [row for feature in sorted(features(words, main)) if (row := model.hidden.rows.get(feature))]
     # Each question has the length 1, whatever the number of its features.
     hidden = _outputs(model.hidden, [(row, 1 / math.sqrt(len(found))) for row in found])
     scores = _outputs(
@@ -105,6 +117,28 @@ def readings(model: Model, words: Sequence[str]) -> list[Reading]:
     whole = sum(exponentials)
     likely = [Reading(kind, value / whole) for kind, value in zip(model.kinds, exponentials, strict=True)]
     return sorted(likely, key=lambda reading: -reading.probability)
+
+
+def _with_sentences(
+    question: str, whole: list[Reading], one: Callable[[str], list[Reading]]
+) -> list[Reading]:
+    """Return the readings of a question, with some weight for that of its sentence that says most surely what it asks.
+
+    The words of a context hide those of the sentence that asks.
+    """
+    sentences = [words for words in _SENTENCE.split(question) if len(words.split()) >= _MIN_WORDS]
+    if len(sentences) < 2:
+        return whole
+    joined = (_joined(whole, one(sentence)) for sentence in sentences)
+    return max(joined, key=lambda found: found[0].probability)
+
+
+def _joined(whole: Sequence[Reading], sentence: Sequence[Reading]) -> list[Reading]:
+    alone = dict(sentence)
+    weights = {kind: probability ** (1 - _SHARE) * alone[kind] ** _SHARE for kind, probability in whole}
+    total = sum(weights.values())
+    found = [Reading(kind, weight / total) for kind, weight in weights.items()]
+    return sorted(found, key=lambda reading: -reading.probability)
 
 
 def unfamiliar(words: Sequence[str]) -> list[str]:
@@ -123,23 +157,24 @@ def _outputs(layer: Layer, inputs: Sequence[tuple[str, float]]) -> list[float]:
     return [bias + layer.scale * total for bias, total in zip(layer.biases, sums, strict=True)]
 
 
-def features(words: Sequence[str]) -> set[str]:
+def features(words: Sequence[str], main: int | None = None) -> set[str]:
     """Return the features of the words of a question, which `question_names.read` returns.
 
-    Words, pairs and threes of words, whether a word stands before or after the first name, how many names there are
-    and what they look like, and parts of four letters, also across words.
+    Words, pairs and threes of words, whether a word stands before or after the name that is asked about (`main`), how
+    many names there are and what they look like, and parts of four letters, also across words.
     """
     named = [word for word in words if word in NAMES]
     # What a name looks like is a feature of its own; else a path is a name like others.
-    plain = [NAME if word in NAMES else word for word in words if word != STOP]
+    alike = [NAME if word in NAMES else word for word in words]
+    plain = [word for word in alike if word != STOP]
     found = {f"#{min(len(named), 2)}", *(f"#{word}" for word in named)}
     ends = ["^", *plain, "$"]
     found |= {f"1{word}" for word in plain}
     found |= {f"2{' '.join(pair)}" for pair in pairwise(ends)}
     found |= {f"3{' '.join(three)}" for three in zip(ends, ends[1:], ends[2:], strict=False)}
-    if NAME in plain:
-        first = plain.index(NAME)
-        found |= {f"<{word}" for word in plain[:first]} | {f">{word}" for word in plain[first + 1 :]}
+    if main is not None:
+        found |= {f"<{word}" for word in alike[:main] if word != STOP}
+        found |= {f">{word}" for word in alike[main + 1 :] if word != STOP}
     return found | set(_parts(words))
 
 

@@ -13,6 +13,7 @@ from qflow_dagster.knowledge.evidence import QuestionContext, UnansweredError, l
 from qflow_dagster.knowledge.inheritance import Inheritance
 from qflow_dagster.knowledge.lookups import SymbolLocation
 from qflow_dagster.knowledge.mentions import at
+from qflow_dagster.knowledge.question_names import is_path
 
 _PARAMETERS = re.compile(r"([^<>]+)<(.*)>")
 
@@ -29,7 +30,8 @@ def exactly(context: QuestionContext) -> QuestionContext:
     symbols = lookups.symbols(context.connection, context.snapshot, subject)
     if not symbols:
         return _without_parameters(context._replace(subject=_without_sigil(context)))
-    asked = subject.rpartition(":")[2] if "/" in subject else subject
+    path, _, asked = subject.rpartition(":")
+    asked = asked if is_path(path) else subject
     short = lookups.short_name(_dotted(asked))
     if all(lookups.short_name(symbol.name) != short for symbol in symbols):
         context.limit(f"nothing has the name {short}; this is of {symbols[0].name} ({symbols[0].path})")

@@ -92,6 +92,17 @@ _MEMBERS = frozenset(
 )
 
 
+class Mention(NamedTuple):
+    """A word of a question that may be what it is about: its text, which words it is, and how sure it is a name."""
+
+    text: str
+    start: int
+    end: int
+    certainty: int
+    # Whether it is in quotes, or has parentheses behind it.
+    marked: bool
+
+
 class Names(NamedTuple):
     """The words of a question in lower case, names replaced by what they are; the names, in order; and their place.
 
@@ -105,10 +116,13 @@ class Names(NamedTuple):
     unknown: tuple[str, ...] = ()
     # Whether the names may be words of the language that name something by chance.
     by_chance: bool = False
+    mentions: tuple[Mention, ...] = ()
+    # Which of the words is the first name, or that of `mentions` that the question is about.
+    main: int | None = None
 
 
-def read(question: str, common: Collection[str], known: Collection[str] = ()) -> Names:
-    """Return the words of a question, and the names that it is about.
+def read(question: str, common: Collection[str], known: Collection[str] = (), repository: str = "") -> Names:
+    """Return the words of a question on a repository, and the names that it is about.
 
     `common` are words, in lower case, that many questions have: they are no names unless they are marked as such.
     `known` are words that name something in the repository: beside them, words that are only written like names
@@ -125,7 +139,7 @@ def read(question: str, common: Collection[str], known: Collection[str] = ()) ->
         _certainty(token, index, texts, common, known) if texts[index] else 0
         for index, token in enumerate(tokens)
     ]
-    certainties = _without_excluded(texts, certainties)
+    certainties = _without_excluded(texts, certainties, repository)
     place = _place(texts, certainties)
     kept = [
         0 if index == place or is_version(text) else sure
@@ -133,16 +147,20 @@ def read(question: str, common: Collection[str], known: Collection[str] = ()) ->
     ]
     names: list[str] = []
     words: list[str] = []
+    mentions: list[Mention] = []
     for index, (token, text, sure) in enumerate(zip(tokens, texts, certainties, strict=True)):
+        start = len(words)
         if index == place:
             words.append(PLACE)
         elif sure and (sure == max(kept) or is_version(text)):
             names.append(text)
-            words.append(VERSION if is_version(text) else PATH if _PATH.search(text) else NAME)
+            words.append(VERSION if is_version(text) else PATH if is_path(text) else NAME)
         elif sure >= LIKE_CODE:
             words.append(OTHER)
         else:
             words += re.findall(r"[a-z0-9'+#&-]+", text.lower())
+        if index != place and sure >= LIKE_NAME and not is_version(text):
+            mentions.append(Mention(text, start, len(words), sure, _is_marked(token)))
         if token.rstrip(_QUOTES + ")").endswith((".", "?", "!", ";", ":", ",")) and index + 1 < len(tokens):
             words.append(STOP)
     unknown = tuple(
@@ -157,18 +175,24 @@ def read(question: str, common: Collection[str], known: Collection[str] = ()) ->
         else texts[place]
     )
     by_chance = max(kept, default=0) == CHANCE and all(map(is_plain, names))
-    return Names(words, list(dict.fromkeys(names)), where, unknown, by_chance)
+    main = next((index for index, word in enumerate(words) if word in NAMES), None)
+    return Names(words, list(dict.fromkeys(names)), where, unknown, by_chance, tuple(mentions), main)
 
 
-def _without_excluded(texts: Sequence[str], certainties: Sequence[int]) -> list[int]:
-    """Return how sure names are, without those that a question leaves out: "apart from Session", "not the one of Y"."""
-    kept = list(certainties)
-    for index, sure in enumerate(certainties):
+def _without_excluded(texts: Sequence[str], certainties: Sequence[int], repository: str) -> list[int]:
+    """Return how sure names are, without what is not asked about beside another name.
+
+    That is what a question leaves out ("apart from Session", "not the one of Y"), and the repository itself.
+    """
+    own = [text.lower() == repository.lower() for text in texts]
+    others = any(sure >= LIKE_NAME and not same for sure, same in zip(certainties, own, strict=True))
+    kept = [0 if same and others else sure for sure, same in zip(certainties, own, strict=True)]
+    for index, sure in enumerate(kept):
         before = [text.lower() for text in texts[max(0, index - 2) : index]]
         left_out = bool(before) and (
             before[-1] in _EXCLUDING or (before[0] in _EXCLUDING_FROM and before[-1] in _OF)
         )
-        if sure and left_out and any(other for at, other in enumerate(certainties) if at != index):
+        if sure and left_out and any(other for at, other in enumerate(kept) if at != index):
             kept[index] = 0
     return kept
 
@@ -189,14 +213,14 @@ def _place(texts: Sequence[str], certainties: Sequence[int]) -> int | None:
         before = max(index - 1, 0)
         while before > 0 and texts[before].lower() in (*NOUNS, *_ARTICLES):
             before -= 1
-        preposition, is_path = texts[before].lower(), _PATH.search(text)
+        preposition, path = texts[before].lower(), is_path(text)
         inside = preposition in _IN or (
             preposition in _OF
-            and ((is_path and before - 1 in others) or texts[before - 1].lower() in _MEMBERS)
+            and ((path and before - 1 in others) or texts[before - 1].lower() in _MEMBERS)
             and any(other != before for other in others)
         )
-        beside_code = is_path and any(
-            certainties[other] >= certainties[index] and not _PATH.search(texts[other]) for other in others
+        beside_code = path and any(
+            certainties[other] >= certainties[index] and not is_path(texts[other]) for other in others
         )
         if others and (inside or beside_code):
             return index
@@ -211,6 +235,11 @@ def candidates(question: str) -> set[str]:
 def is_version(word: str) -> bool:
     """Return whether a word is written like a release or a commit."""
     return bool(_VERSION.match(word))
+
+
+def is_path(name: str) -> bool:
+    """Return whether a name is written as that of a file or folder."""
+    return bool(_PATH.search(name))
 
 
 def is_plain(name: str) -> bool:

@@ -29,8 +29,9 @@ from qflow_dagster.safety.storable import storable_text
 
 MAX_LENGTH = 2_000
 MAX_CLAUSES = 20
-# What is less likely is no answer; not certain, and said to be so; what is likelier overrules a pattern.
-MIN_PROBABILITY, CERTAIN, SURE = 0.4, 0.6, 0.9
+# What is less likely is no answer; no answer without a name; not certain, and said to be so (a quarter of what is less
+# likely is read wrongly); what is likelier overrules a pattern.
+MIN_PROBABILITY, MIN_WITHOUT_NAME, CERTAIN, SURE = 0.4, 0.6, 0.8, 0.9
 
 _NOISE = re.compile(
     r"^(?:the |a |an |this |our )*(?:(?:function|method|class|struct|type|interface|protocol|trait|module|"
@@ -262,7 +263,7 @@ def _is_unlikely(
 def _learned(question: str, names: Names, readings: Sequence[Reading]) -> ParsedQuestion | None:
     """Return the kind of a question that is likely by its words, None if none is, or it lacks the names it needs."""
     (kind, probability), (rival, _) = readings[:2]
-    least = SURE if names.by_chance else MIN_PROBABILITY if names.names else CERTAIN
+    least = SURE if names.by_chance else MIN_PROBABILITY if names.names else MIN_WITHOUT_NAME
     if probability < least or kind == "search":
         return None
     # Then the question describes something, with a word that happens to be a name.
