@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from qflow_dagster.ingestion.git import GitError
-from qflow_dagster.knowledge import callers, git_facts, lookups, syntax_errors
+from qflow_dagster.knowledge import callers, git_facts, graph, lookups, syntax_errors
 from qflow_dagster.knowledge.declarations import titled
 from qflow_dagster.knowledge.evidence import (
     C_FAMILY,
@@ -47,10 +47,12 @@ def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
         return _unread_word(context, found.unread)
     say_what_is_unread(context, found)
     around = lookups.enclosing(context.connection, context.snapshot, [(row.path, row.line) for row in rows])
+    importing = {(row.path, row.line) for row in graph.importing(*context[:3])} if found.prose else set()
     groups = (
         (found.uses, ""),
         (found.declarations, "declared"),
-        (found.prose, "in a comment or text"),
+        ([row for row in found.prose if (row.path, row.line) in importing], "imported"),
+        ([row for row in found.prose if (row.path, row.line) not in importing], "in a comment or text"),
     )
     parts, evidence = [], []
     for group, named in groups:
