@@ -7,7 +7,7 @@ lines (`mentions`), tests (`coverage_answers`).
 import re
 from collections.abc import Collection, Sequence
 
-from qflow_dagster.knowledge import callers, code_answers, graph, lookups, plugins, type_parts
+from qflow_dagster.knowledge import callers, code_answers, graph, lookups, overrides, plugins, type_parts
 from qflow_dagster.knowledge.declarations import TYPES, Declarations, family
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
@@ -320,6 +320,10 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
     parts, evidence = code_answers.callers_as_text(context, found)
     evidence.insert(0, context.at(path, 1, path))
     others: Sequence[tuple[Line, str]] = []
+    for each in [] if context.file() else callers.same(context.meant or lookups.symbols(*context[:3])):
+        said, overriding = overrides.described(context, each)
+        parts += said
+        evidence += overriding
     if found:
         imports = lookups.imports_of(connection, snapshot, context.subject)
         others = beside_calls(context, found, {(i.path, i.line) for i in imports})
