@@ -56,6 +56,8 @@ from qflow_dagster.knowledge.questions import ParsedQuestion, Read, read
 
 # Kinds of questions that the lines with a name answer in part, if it is that of nothing that is known.
 _OF_LINES = frozenset(["affected", "tests", "used"])
+# What is gone has the name that is asked, whatever has one like it now; `process.env` is no name of code.
+_AS_WRITTEN = frozenset(["removed", "configuration"])
 # Kinds of questions about one name that may have been removed.
 _OF_NAMES = frozenset(
     ["affected", "calls", "defined", "describe", "history", "introduced", "members", "used", "word"]
@@ -95,8 +97,7 @@ def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -
         if folder:
             sentence, evidence = folder_answers.answer(context, folder, understood.kind)
         else:
-            # What is gone has the name that is asked, whatever has one like it now.
-            context = context if understood.kind == "removed" else names.exactly(context)
+            context = context if understood.kind in _AS_WRITTEN else names.exactly(context)
             sentence, evidence = homonyms.answer(context, understood.kind, KINDS[understood.kind])
     except QflowError as error:
         return _gone(context, understood, error)
