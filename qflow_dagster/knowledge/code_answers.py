@@ -149,6 +149,11 @@ def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:
     ]
 
 
+def is_declared(context: QuestionContext) -> bool:
+    """Return whether code declares the subject's last name: a constant, a field, a value of an enum."""
+    return bool(declared_values(context._replace(limits=[])))
+
+
 def prototypes(context: QuestionContext, symbols: Sequence[SymbolLocation]) -> list[git_facts.Line]:
     """Return the lines that declare functions of C and C++ which are defined elsewhere."""
     functions = [symbol for symbol in symbols if symbol.kind in ("function", "method")]
