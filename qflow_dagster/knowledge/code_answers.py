@@ -150,8 +150,10 @@ def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 
 def is_declared(context: QuestionContext) -> bool:
-    """Return whether code declares the subject's last name: a constant, a field, a value of an enum."""
-    return bool(declared_values(context._replace(limits=[])))
+    """Return whether code declares the subject, in the scope that it names: a constant, a field, a value of an enum."""
+    scopes = parts_of(context.subject)[:-1]
+    values = declared_values(context._replace(limits=[]))
+    return any(not scopes or scopes[-1] in _scopes(row) for row in values)
 
 
 def prototypes(context: QuestionContext, symbols: Sequence[SymbolLocation]) -> list[git_facts.Line]:

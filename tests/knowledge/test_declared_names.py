@@ -87,8 +87,10 @@ def test_what_a_function_raises_is_where_an_error_is_raised_that_is_no_function(
 
 
 def test_what_only_documents_name_is_not_declared(of: Of) -> None:
-    answer = of({"a.py": "# HEAT_LIMIT is gone.\nx = 1\n"}, "similar", "HEAT_LIMIT")
-    assert answer.understood.kind == NOT_KNOWN
+    files = {"a.py": "# HEAT_LIMIT is gone.\nv2 = 1\n"}
+    assert of(files, "similar", "HEAT_LIMIT").understood.kind == NOT_KNOWN
+    # What is declared elsewhere is not that of another library.
+    assert of(files, "describe", "yaml.v2").understood.kind == NOT_KNOWN
 
 
 @pytest.mark.parametrize("path", TYPES)
