@@ -5,6 +5,7 @@ here: understanding questions (`questions`), other answers (the modules `*_answe
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from sqlalchemy import Connection
@@ -56,6 +57,21 @@ from qflow_dagster.knowledge.questions import ParsedQuestion, Read, read
 
 # Kinds of questions that the lines with a name answer in part, if it is that of nothing that is known.
 _OF_LINES = frozenset(["affected", "tests", "used"])
+# What is gone has the name that is asked, whatever has one like it now; `process.env` is no name of code.
+_AS_WRITTEN = frozenset(["removed", "configuration"])
+# Kinds that need a symbol or file, and what answers them for other names that code declares: the rest where that is.
+_OF_DECLARED = {
+    "raises": raise_answers.raised,
+    "dependents": code_answers.word,
+    "describe": code_answers.word,
+    "purpose": code_answers.word,
+} | dict.fromkeys(
+    (
+        *("bases", "calls", "coupled", "dependencies", "hotspot"),
+        *("members", "placement", "rules", "similar", "subclasses"),
+    ),
+    code_answers.declared,
+)
 # Kinds of questions about one name that may have been removed.
 _OF_NAMES = frozenset(
     ["affected", "calls", "defined", "describe", "history", "introduced", "members", "used", "word"]
@@ -95,8 +111,7 @@ def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -
         if folder:
             sentence, evidence = folder_answers.answer(context, folder, understood.kind)
         else:
-            # What is gone has the name that is asked, whatever has one like it now.
-            context = context if understood.kind == "removed" else names.exactly(context)
+            context = context if understood.kind in _AS_WRITTEN else names.exactly(context)
             sentence, evidence = homonyms.answer(context, understood.kind, KINDS[understood.kind])
     except QflowError as error:
         return _gone(context, understood, error)
@@ -127,6 +142,14 @@ def _gone(context: QuestionContext, understood: ParsedQuestion, error: Exception
             return _limited(Answer(understood, sentence, evidence), context)
         except (UnansweredError, GitError):
             pass
+    if understood.kind == "members" and (without := member_answers.without(context)):
+        return _limited(Answer(understood, *without), context)
+    if understood.kind in _OF_DECLARED and named and not known and code_answers.is_declared(context):
+        with suppress(UnansweredError):
+            sentence, evidence = _OF_DECLARED[understood.kind](context)
+            if understood.kind not in ("raises", "dependents"):
+                context.limit(f"{subject} is no function, type or file, of which alone more is known")
+            return _limited(Answer(understood, sentence, evidence), context)
     if understood.kind in _OF_NAMES and not named:
         try:
             before = len(context.limits)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from qflow_dagster.ingestion.git import GitError
-from qflow_dagster.knowledge import callers, git_facts, lookups, syntax_errors
+from qflow_dagster.knowledge import callers, git_facts, graph, lookups, syntax_errors
 from qflow_dagster.knowledge.declarations import titled
 from qflow_dagster.knowledge.evidence import (
     C_FAMILY,
@@ -47,10 +47,12 @@ def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
         return _unread_word(context, found.unread)
     say_what_is_unread(context, found)
     around = lookups.enclosing(context.connection, context.snapshot, [(row.path, row.line) for row in rows])
+    importing = {(row.path, row.line) for row in graph.importing(*context[:3])} if found.prose else set()
     groups = (
         (found.uses, ""),
         (found.declarations, "declared"),
-        (found.prose, "in a comment or text"),
+        ([row for row in found.prose if (row.path, row.line) in importing], "imported"),
+        ([row for row in found.prose if (row.path, row.line) not in importing], "in a comment or text"),
     )
     parts, evidence = [], []
     for group, named in groups:
@@ -145,6 +147,13 @@ def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:
     return f"{name}, no function or type, is declared in {listed(at(found.declarations))}", [
         context.at(row.path, row.line, row.text) for row in found.declarations[: 2 * MAX_ROWS]
     ]
+
+
+def is_declared(context: QuestionContext) -> bool:
+    """Return whether code declares the subject, in the scope that it names: a constant, a field, a value of an enum."""
+    scopes = parts_of(context.subject)[:-1]
+    values = declared_values(context._replace(limits=[]))
+    return any(not scopes or scopes[-1] in _scopes(row) for row in values)
 
 
 def prototypes(context: QuestionContext, symbols: Sequence[SymbolLocation]) -> list[git_facts.Line]:

@@ -56,14 +56,19 @@ _NO_VARIABLES = frozenset({"get", "copy", "items", "update", "pop", "keys", "val
 
 
 def configuration(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """List the environment variables that the code reads, where, and with which default."""
+    """List the environment variables that the code, or a file or folder, reads, where, and with which default.
+
+    Raises:
+        UnansweredError: None is read by a call that is understood.
+    """
+    place = _place(context)
     lines = git_facts.lines_matching(context.objects(), context.snapshot.commit_oid, _READS)
-    paths = [row.path for row in lines]
+    paths = [row.path for row in lines if is_in(row.path, place)]
     code = lookups.code_paths(context.connection, context.snapshot, paths)
     # Scripts of build tools.
     unread = lookups.unread_paths(context.connection, context.snapshot, paths, own=True)
     code |= {path: (False, False, path) for path in unread}
-    variables: dict[str, tuple[str, git_facts.Line]] = {}
+    variables: dict[str, dict[git_facts.Line, str]] = {}
     composed: dict[str, git_facts.Line] = {}
     texts = context.texts(sorted(code)[:MAX_FILES])
     rows = [row for row in lines if row.path in code and not _COMMENT.match(row.text)]
@@ -71,15 +76,17 @@ def configuration(context: QuestionContext) -> tuple[str, list[Evidence]]:
         for name, rest in _names(row, texts.get(row.path, "")):
             if name.composed:
                 composed.setdefault(name.words, row)
-            variables.setdefault(name.words, (default_of(rest), row))
-    own = {name: found for name, found in variables.items() if not code[found[1].path][0]}
+            variables.setdefault(name.words, {}).setdefault(row, default_of(rest))
+    own = {
+        name: program
+        for name, reads in variables.items()
+        if (program := {row: default for row, default in reads.items() if not code[row.path][0]})
+    }
     shown = own or variables
     if not shown:
-        raise UnansweredError("no code reads an environment variable by a call that is understood")
-    items = [
-        f"{name} ({row.path}:{row.line}{f', default {default}' if default else ''})"
-        for name, (default, row) in shown.items()
-    ]
+        who = f"nothing in {place}" if place else "no code"
+        raise UnansweredError(f"{who} reads an environment variable by a call that is understood")
+    items = [f"{name} ({_read_at(reads)})" for name, reads in shown.items()]
     context.limit(
         "what frameworks, wrappers and configuration files read was not looked for, only calls that read a variable"
     )
@@ -89,11 +96,29 @@ def configuration(context: QuestionContext) -> tuple[str, list[Evidence]]:
             f"each of these is composed, or what has the name, and may be several variables: {items_of}"
         )
     verb = "read" if own else "read, by tests alone"
+    verb += f", in {place}" if place else ""
     more = f" and {len(items) - MAX_NAMES} more" if len(items) > MAX_NAMES else ""
     sentence = f"{count(len(shown), 'environment variable')} {verb}: {', '.join(items[:MAX_NAMES])}{more}"
     if own and len(own) < len(variables):
         sentence += f"; tests read {len(variables) - len(own):,} more"
-    return sentence, [context.at(row.path, row.line, row.text) for _, row in list(shown.values())[:MAX_NAMES]]
+    return sentence, [
+        context.at(row.path, row.line, row.text)
+        for reads in list(shown.values())[:MAX_NAMES]
+        for row in list(reads)[:MAX_ROWS]
+    ]
+
+
+def _place(context: QuestionContext) -> str:
+    """Return the file or folder that is asked about; '' if none is."""
+    return (context.file() or context.folder() or "") if context.subject else ""
+
+
+def _read_at(reads: Mapping[git_facts.Line, str]) -> str:
+    """Say where a variable is read, each with its default."""
+    first, *others = [
+        f"{row.path}:{row.line}{f', default {default}' if default else ''}" for row, default in reads.items()
+    ]
+    return f"{first}; also {listed(others)}" if others else first
 
 
 def _names(row: git_facts.Line, content: str) -> Iterator[tuple[Name, str]]:

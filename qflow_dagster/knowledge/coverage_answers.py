@@ -10,15 +10,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from qflow_dagster.knowledge import callers, code_answers, git_facts, graph, lookups
-from qflow_dagster.knowledge.declarations import Call
+from qflow_dagster.knowledge import callers, code_answers, git_facts, graph, lookups, titles_of_tests
+from qflow_dagster.knowledge.declarations import Call, Declarations
 from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, listed
-from qflow_dagster.knowledge.mentions import PASSED, mentions
+from qflow_dagster.knowledge.mentions import CALLED, PASSED, mentions
 
 _FILES = (
     r"^(?:coverage\.json|lcov\.info|coverage\.lcov|coverage\.xml|cobertura(?:-coverage)?\.xml"
     r"|(?:coverage|cover|c)\.(?:out|coverprofile|txt))$"
 )
+# Of the calls at the top level of a file, so many are named.
+MAX_LINES = 5
 # Languages where a method is named as a value without what it belongs to.
 _NAMED_ALONE = (".cs", ".swift")
 
@@ -46,8 +48,13 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
         for calls, how in ((each.certain, "is called by"), (each.possible, "may also be called by")):
             tests = [call for call in calls if call.test]
             if tests:
+                tests += _further_lines(context, tests, each)
                 places = list(zip(tests, _lines_of_tests(context, tests), strict=True))
-                items = [f"{c.caller or 'top level'} ({c.path}:{line})" for c, line in places]
+                titles = titles_of_tests.titles(context, [call[:2] for call in tests if not call.caller])
+                items = [
+                    f"{c.caller or _quoted(titles.get(c[:2])) or 'top level'} ({c.path}:{line})"
+                    for c, line in places
+                ]
                 parts.append(f"{name} {how} the tests {listed(items)}")
                 evidence += _calls_in_tests(context, places)
     code_answers.say_homonyms(context)
@@ -88,6 +95,35 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
         parts.append(f"no test names {subject}, or imports {path}")
         evidence.append(context.at(path, 1, path))
     return "; ".join(parts), evidence
+
+
+def _quoted(title: str | None) -> str:
+    return f"'{title}'" if title else ""
+
+
+def _further_lines(context: QuestionContext, tests: Sequence[Call], each: callers.Callers) -> list[Call]:
+    """Return further calls at the top level of test files: of several in a symbol, the facts have the first.
+
+    Not of files that call others of that name there.
+    """
+    own = {(call.path, call.line) for call in (*each.certain, *each.possible, *each.again)}
+    calls = Declarations(context.connection, context.snapshot).calls({context.short_name})
+    mixed = {call.path for call in calls if not call.caller and (call.path, call.line) not in own}
+    first = {call.path: call for call in tests if not call.caller and call.path not in mixed}
+    if not first:
+        return []
+    named = mentions(context, context.short_name)
+    rows = [row for row in named.uses if row.path in first and named.roles[row.path, row.line] == CALLED]
+    around = lookups.enclosing(context.connection, context.snapshot, [(row.path, row.line) for row in rows])
+    lines: dict[str, list[int]] = {}
+    for row in rows:
+        if not around[row.path, row.line] and row.line != first[row.path].line:
+            lines.setdefault(row.path, []).append(row.line)
+    if more := [path for path, numbers in lines.items() if len(numbers) >= MAX_LINES]:
+        context.limit(f"of the calls at the top level, these have more than {MAX_LINES}: {listed(more)}")
+    return [
+        first[path]._replace(line=line) for path in lines for line in sorted(lines[path])[: MAX_LINES - 1]
+    ]
 
 
 def _say_passed(context: QuestionContext) -> None:
@@ -198,7 +234,8 @@ def _naming_tests(context: QuestionContext) -> list[git_facts.Line]:
 def _in_tests(context: QuestionContext, rows: Sequence[git_facts.Line]) -> list[str]:
     """Return lines as text, each with the test that it is in."""
     around = lookups.enclosing(context.connection, context.snapshot, [(row.path, row.line) for row in rows])
-    tests = [around[row.path, row.line] for row in rows]
+    titles = titles_of_tests.titles(context, [place for place, symbol in around.items() if not symbol])
+    tests = [around[row.path, row.line] or _quoted(titles.get((row.path, row.line))) for row in rows]
     return [
         f"{r.path}:{r.line}" + (f" ({test})" if test else "") for test, r in zip(tests, rows, strict=True)
     ]

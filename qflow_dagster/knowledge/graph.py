@@ -4,6 +4,7 @@ Belongs here: SQL that follows edges. Does not belong here: names (`lookups`), a
 `relation_answers`).
 """
 
+import re
 from collections.abc import Callable, Collection, Hashable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
@@ -83,6 +84,31 @@ def imports_below(connection: Connection, snapshot: Snapshot, folder: str) -> li
     """)
     rows = list(connection.execute(query, {**snapshot.interval, "below": f"{folder}/"}))
     return sorted(rows, key=lambda row: (row.target_path is None, row.path, row.line))
+
+
+def importing(connection: Connection, snapshot: Snapshot, name: str) -> list[Any]:
+    """Return the imports of a module by its name, whatever that refers to: (path, line, module, targets, inside).
+
+    The name is that of the module, or its last parts, or those of what is imported from it; or the module is `inside`
+    of what has the name. An external module has no targets. Tests are last.
+    """
+    query = text(f"""
+        WITH named AS (
+            SELECT f.path, f.test, i.line, i.module, n.name, regexp_replace(i.module, '::|[\\\\/:]', '.', 'g') AS dotted
+            FROM files f JOIN imports i ON i.blob_id = f.blob_id LEFT JOIN LATERAL unnest(i.names) n(name) ON true
+            WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated)
+        SELECT n.path, n.line, min(n.module) AS module,
+               array_remove(array_agg(DISTINCT d.target_path), NULL) AS targets,
+               bool_and(starts_with(n.dotted, :name || '.')) AS inside
+        FROM named n LEFT JOIN LATERAL (
+            SELECT f.target_path FROM dependencies f WHERE {IN_SNAPSHOT} AND f.source_path = n.path
+              AND f.line = n.line AND f.module = n.module) d ON true
+        WHERE starts_with(n.dotted, :name || '.') OR right('.' || n.dotted, length(:name) + 1) = '.' || :name
+           OR right('.' || n.dotted || '.' || n.name, length(:name) + 1) = '.' || :name
+        GROUP BY n.path, n.line, n.test ORDER BY n.test, n.path, n.line LIMIT {MAX_LISTED}
+    """)
+    dotted = re.sub(r"::|[\\/:]", ".", name)
+    return list(connection.execute(query, {**snapshot.interval, "name": dotted}))
 
 
 def reached_from(

@@ -48,13 +48,13 @@ def places_of(connection: Connection, snapshot: Snapshot, name: str) -> set[tupl
 
 
 def files(connection: Connection, snapshot: Snapshot, name: str) -> list[str]:
-    """Return the paths that equal `name`, else those that end with it, else those whose file stem it is."""
+    """Return the paths that equal `name`, else those that end with it, else those that do without an extension."""
     query = text(f"""
         SELECT f.path, CASE WHEN f.path = :name THEN 0 WHEN right(f.path, length(:name) + 1) = '/' || :name THEN 1
                             ELSE 2 END AS rank
         FROM files f WHERE {IN_SNAPSHOT} AND f.kind IN ('file', 'executable')
           AND (f.path = :name OR right(f.path, length(:name) + 1) = '/' || :name
-               OR regexp_replace(f.path, '^.*/|\\.[^./]*$', '', 'g') = :name)
+               OR right('/' || regexp_replace(f.path, '\\.[^./]*$', ''), length(:name) + 1) = '/' || :name)
         ORDER BY rank, f.test, f.vendored, length(f.path), f.path LIMIT 50
     """)
     rows = connection.execute(query, {**snapshot.interval, "name": name.removeprefix("./")}).all()

@@ -16,7 +16,7 @@ from qflow_dagster.knowledge import (
     syntax_errors,
     type_parts,
 )
-from qflow_dagster.knowledge.declarations import bases_of, titled
+from qflow_dagster.knowledge.declarations import TYPES, bases_of, titled
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, count, listed
 from qflow_dagster.knowledge.fields import fields_of
 from qflow_dagster.knowledge.inheritance import Base, Inheritance, location
@@ -91,6 +91,29 @@ def members(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if inherited.foreign:
         sentence += f"; what it inherits from {listed(inherited.foreign)} is not of the repository"
     return sentence, [*evidence, context.at_definition()]
+
+
+def without(context: QuestionContext) -> tuple[str, list[Evidence]] | None:
+    """Answer for a member that a type does not have, with those that it has; None if the subject is none."""
+    *owner, short = re.split(r"::|->|[.#\\\\]", context.subject)
+    symbols = lookups.symbols(context.connection, context.snapshot, ".".join(owner)) if owner else []
+    parts = next((group for group in callers.apart(symbols) if group[0].kind in TYPES), [])
+    if not parts or lookups.short_name(parts[0].name) != owner[-1]:
+        return None
+    of_type = context._replace(subject=f"{parts[0].path}:{parts[0].name}", meant=tuple(parts))
+    own = [m for part in parts for m in lookups.members(context.connection, context.snapshot, part)]
+    names = {lookups.short_name(member.name) for member in (*own, *fields_of(of_type, parts))}
+    inherited = _inherited(context, parts, names)
+    name = f"{titled(parts[0])} ({parts[0].path}:{parts[0].line})"
+    if short in names | {lookups.short_name(member.name) for member, _ in inherited.members}:
+        said = f"{short} is a member of {name}"
+    else:
+        said = f"{name} has no member {short}" + " of its own" * bool(inherited.foreign)
+    try:
+        sentence, evidence = members(of_type)
+    except UnansweredError as error:
+        return f"{said}; {error}", [context.at(parts[0].path, parts[0].line, parts[0].signature)]
+    return f"{said}; {sentence}", evidence
 
 
 def _of_file(context: QuestionContext, path: str) -> tuple[str, list[Evidence]]:

@@ -102,6 +102,8 @@ def _without_parameters(context: QuestionContext) -> QuestionContext:
 
 def _without_sigil(context: QuestionContext) -> str:
     """Return the subject without what Ruby and PHP write before the names of attributes and variables."""
+    if context.subject.startswith("@") and "/" in context.subject:
+        return context.subject  # A package of npm.
     bare = re.sub(r"(^|[.:#>])(?:@@?|\$)(?=\w)", r"\1", context.subject)
     if "$" in context.subject:
         # In JavaScript it is part of a name.

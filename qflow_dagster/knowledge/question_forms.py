@@ -48,6 +48,8 @@ FORMS = {
     "running": "what are the entry points",
     "testing": "how do I run the tests",
 }
+# Kinds whose form has no subject, which may have one.
+_OF_PLACES = frozenset(["dead", "active", "next", "requirements", "configuration"])
 
 
 def nearest_forms(names: Sequence[str], readings: Sequence[Reading]) -> list[str]:
@@ -66,6 +68,6 @@ def form_of(understood: ParsedQuestion) -> str:
         return form.replace("REVISION", older or "the release before", 1).replace("REVISION", newer or "now")
     if understood.kind == "overview":
         return f"what are the {understood.subject}" if understood.subject else form
-    of = understood.subject if understood.kind in ("dead", "active", "next", "requirements") else ""
+    of = understood.subject if understood.kind in _OF_PLACES else ""
     filled = {"X": understood.subject, "FILE": understood.subject, "Y": understood.other}
     return re.sub(r"\b(?:X|Y|FILE)\b", lambda match: filled[match[0]], form) + (f" ({of})" if of else "")

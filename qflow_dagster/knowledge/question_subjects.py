@@ -11,8 +11,7 @@ from qflow_dagster.knowledge.question_names import KINDS, is_version
 
 # Of these the question itself is the subject, of the next there may be a name.
 _QUESTIONS = frozenset(["licence", "running", "testing"])
-_OPTIONAL = frozenset(["next", "active"])
-_NO_NAME = frozenset(["configuration"])
+_OPTIONAL = frozenset(["next", "active", "configuration"])
 # What stands after the thing to add, and before it.
 _AFTER = (
     r"(?=[^\w\s-]|\s*$|\s+(?:like|for|to|in|into|at|go|goes|should|would|could|belongs?|lives?|that|which|where|what|"
@@ -86,8 +85,6 @@ def subjects(kind: str, question: str, names: Sequence[str], place: str = "") ->
     named = [name for name in names if not is_version(name)] or list(names)
     if kind in _QUESTIONS:
         return question, ""
-    if kind in _NO_NAME:
-        return "", ""
     if kind == "dead":
         return (named[0] if named else place), ""
     if kind in _OPTIONAL:

@@ -7,7 +7,7 @@ lines (`mentions`), tests (`coverage_answers`).
 import re
 from collections.abc import Collection, Sequence
 
-from qflow_dagster.knowledge import callers, code_answers, graph, lookups, plugins, type_parts
+from qflow_dagster.knowledge import callers, code_answers, graph, lookups, overrides, plugins, type_parts
 from qflow_dagster.knowledge.declarations import TYPES, Declarations, family
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
@@ -199,6 +199,8 @@ def beside_calls(
 
 def dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name the files that import a file, or use what it defines without an import; of a symbol, its uses first."""
+    if named := of_module(context):
+        return named
     path = context.path()
     rows = graph.dependents(context.connection, context.snapshot, path)
     parts: list[str] = []
@@ -206,6 +208,7 @@ def dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
     others: Sequence[Line] = []
     if context.file():
         others = without_import(context, [path], {row.path for row in rows})
+        _say_external(context, path)
     else:
         sentence, evidence = used(context)
         parts.append(sentence)
@@ -222,6 +225,49 @@ def dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if not parts:
         return f"no file of the repository imports {path}", [context.at(path, 1, path)]
     return "; ".join(parts), evidence
+
+
+def of_module(context: QuestionContext) -> tuple[str, list[Evidence]] | None:
+    """Answer for a module that is imported and no file or symbol; None if it is one, or nothing imports it.
+
+    That a file of another extension has the name says less than an import of that name.
+    """
+    connection, snapshot, subject = context.connection, context.snapshot, context.subject
+    path = context.file()
+    if path and (path.endswith(subject) or graph.dependents(connection, snapshot, path)):
+        return None
+    if not path and lookups.symbols(connection, snapshot, subject):
+        return None
+    rows = graph.importing(connection, snapshot, subject)
+    if not rows:
+        return None
+    targets = {target for row in rows for target in row.targets}
+    if len(targets) == 1 and not path and all(row.targets and not row.inside for row in rows):
+        return dependents(context._replace(subject=targets.pop()))
+    if targets:
+        what = f"{subject}, a module or namespace with {listed(sorted(targets))}"
+        context.limit("uses without an import of it were not looked for")
+    elif folder := lookups.folder(connection, snapshot, subject):
+        what = f"{subject}, a module with the name of the folder {folder}"
+    else:
+        what = f"{subject}, which is no file of the repository"
+    first = {row.path: row for row in reversed(rows)}
+    items = [
+        f"{row.path}:{row.line}" + f" ({row.module})" * (row.module != subject)
+        for row in rows
+        if row == first[row.path]
+    ]
+    return f"{counted(len(items), 'file', 'import')} {what}: {listed(items)}", [
+        context.at(row.path, row.line, f"imports {row.module}") for row in rows[: 3 * MAX_ROWS]
+    ]
+
+
+def _say_external(context: QuestionContext, path: str) -> None:
+    """Say which imports name a module of others that has the name of a file which was asked without its extension."""
+    named = [] if path.endswith(context.subject) else graph.importing(*context[:3])
+    if external := [row for row in named if not row.targets]:
+        places = [f"{row.path}:{row.line}" for row in external]
+        context.limit(f"imports of {context.subject} that are of no file of the repository: {listed(places)}")
 
 
 def users_as_text(path: str, rows: Sequence[Line]) -> str:
@@ -265,6 +311,8 @@ def without_import(
 
 def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """List what a change of a file or function may break: dependents, theirs, and the tests among them."""
+    if named := of_module(context):
+        return named
     connection, snapshot = context.connection, context.snapshot
     path = context.path()
     levels = graph.reached_from(connection, snapshot, [path])
@@ -272,6 +320,10 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
     parts, evidence = code_answers.callers_as_text(context, found)
     evidence.insert(0, context.at(path, 1, path))
     others: Sequence[tuple[Line, str]] = []
+    for each in [] if context.file() else callers.same(context.meant or lookups.symbols(*context[:3])):
+        said, overriding = overrides.described(context, each)
+        parts += said
+        evidence += overriding
     if found:
         imports = lookups.imports_of(connection, snapshot, context.subject)
         others = beside_calls(context, found, {(i.path, i.line) for i in imports})

@@ -75,3 +75,53 @@ def test_composed_names_are_listed_with_what_is_not_certain(
     assert (path, line) in [(item.path, item.line) for item in answer.evidence]
     if path == "a.py":
         assert 'default "info"' in answer.words
+
+
+@pytest.mark.parametrize(
+    ("question", "expected", "lines"),
+    [
+        (
+            "which environment variables does shop/a.py read?",
+            "2 environment variables read, in shop/a.py:",
+            {2, 3, 4},
+        ),
+        (
+            "which environment variables are read in inn/b.py?",
+            "1 environment variable read, in inn/b.py:",
+            {2},
+        ),
+        (
+            "which environment variables are read via os.environ?",
+            "PORT (inn/b.py:2, default 1; also",
+            {2, 3, 4},
+        ),
+        ("which environment variables are read?", "also shop/a.py:2, shop/a.py:4)", {2, 3, 4}),
+    ],
+)
+def test_all_lines_that_read_a_variable_of_a_place_are_named(
+    question: str,
+    expected: str,
+    lines: set[int],
+    engine: Engine,
+    repository: GitRepository,
+    ingested: Ingested,
+) -> None:
+    read = 'import os\nx = os.getenv("PORT")\ny = os.getenv("HOST")\nz = os.environ["PORT"]\n'
+    other = 'import os\nx = os.getenv("PORT", 1)\n'
+    repository.commit({"shop/a.py": read, "inn/b.py": other, "tests/test_a.py": read})
+    ingested(repository)
+    with engine.connect() as connection:
+        answer = answers.answer(connection, current_snapshot(connection, "project"), question)
+    assert expected in answer.words
+    assert {item.line for item in answer.evidence} == lines
+
+
+def test_a_file_that_reads_no_variable_is_not_answered_for_others(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit({"a.py": 'import os\nx = os.getenv("PORT")\n', "b.py": "x = 1\n"})
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        answer = answers.of(connection, snapshot, ParsedQuestion("configuration", "b.py"))
+    assert "nothing in b.py reads an environment variable" in answer.words
