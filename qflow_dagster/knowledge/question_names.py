@@ -83,7 +83,7 @@ _PARAMETERS = re.compile(r"\([^()]*\)$")
 
 # What stands before the place of something: "close in src/net.c", "the close of src/net.c".
 _IN = frozenset(["in", "inside", "within", "under", "below", "across"])
-_OF = frozenset(["of", "from"])
+_OF = frozenset(["of", "from", "on"])
 _OUTSIDE = frozenset(["outside", "except", "excluding", "besides", "than", "not"])
 _EXCLUDING = frozenset(["except", "excluding", "unlike", "than", "not", "without"])
 _EXCLUDING_FROM = frozenset(["apart", "aside", "instead", "except"])
@@ -216,7 +216,7 @@ def _place(texts: Sequence[str], certainties: Sequence[int]) -> int | None:
         preposition, path = texts[before].lower(), is_path(text)
         inside = preposition in _IN or (
             preposition in _OF
-            and ((path and before - 1 in others) or texts[before - 1].lower() in _MEMBERS)
+            and (before - 1 in others or texts[before - 1].lower() in _MEMBERS)
             and any(other != before for other in others)
         )
         beside_code = path and any(

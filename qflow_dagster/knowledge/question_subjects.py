@@ -66,7 +66,10 @@ _OVERVIEWS = tuple(
             r"\bfiles?\b.*\b(?:largest|biggest|longest)\b",
             "largest files",
         ),
-        (r"\b(?:largest|biggest|longest)\b", "longest functions"),
+        (
+            r"\b(?:largest|biggest|longest|oversized|most lines|over (?:a|one|\d+)[ -]?\w{0,20} lines)\b",
+            "longest functions",
+        ),
         (r"\b(?:functions?|methods?|class(?:es)?|symbols?|types)\b", "functions"),
         (
             r"\bhow (?:many|big|large|long)\b.*\b(?:files?|lines?)\b|\b(?:number|count|total|size)\b|"

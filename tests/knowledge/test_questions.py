@@ -402,6 +402,7 @@ UNSEEN = {
     "unseen_second": (256, 12, 4),
     "unseen_compiled": (550, 50, 6),
     "unseen_dynamic": (510, 50, 12),
+    "unseen_stories": (160, 20, 4),
 }
 
 
@@ -421,7 +422,8 @@ def test_the_model_knows_the_features_of_its_wordings() -> None:
     known = [
         feature in model.hidden.rows
         for row in learn_wordings.questions(["backend"])
-        for feature in learned_wordings.features(learn_wordings.words_of(row, model.common))
+        for names in [learn_wordings.names_of(row, model.common)]
+        for feature in learned_wordings.features(names.words, names.main)
     ]
     assert sum(known) / len(known) > 0.85
 
