@@ -89,7 +89,9 @@ def _joined(first: Answer, second: Answer) -> Answer:
 
 def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -> Answer:
     """Answer a question of a kind that is understood, or say that the answer is not known and why."""
-    context = QuestionContext(connection, snapshot, understood.subject, [], understood.other)
+    context = QuestionContext(
+        connection, snapshot, understood.subject, [], understood.other, window=understood.window
+    )
     try:
         folder = context.folder() if understood.kind in folder_answers.SUBJECTS else None
         if folder:

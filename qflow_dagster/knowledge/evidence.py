@@ -82,6 +82,8 @@ class QuestionContext(NamedTuple):
     other: str = ""
     # The parts of the definition that is meant, where the subject may name several.
     meant: tuple[SymbolLocation, ...] = ()
+    # The time that the question says.
+    window: str = ""
 
     def limit(self, sentence: str) -> None:
         """Say with the answer what it may leave out, or what it takes for granted."""

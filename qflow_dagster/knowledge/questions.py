@@ -9,7 +9,7 @@ from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
-from qflow_dagster.knowledge import learned_wordings
+from qflow_dagster.knowledge import learned_wordings, time_windows
 from qflow_dagster.knowledge.learned_wordings import Exist, Reading
 from qflow_dagster.knowledge.plain_wordings import (
     ASKS_FOR,
@@ -77,8 +77,7 @@ _NEGATED = re.compile(
 _CONDITION = re.compile(
     r"\b(?:except|apart from|other than|but not|and not|excluding|outside|unless|directly or not|"
     r"(?:more|less|fewer) than \d+|"
-    r"(?:before|after|in|since|until|during) (?:19|20)\d\d|(?:before|until|since|after) v?\d+\.[\d.]+|"
-    r"(?:last|this) (?:year|month|week))\b"
+    rf"(?:before|until|since|after) v?\d+\.[\d.]+|{time_windows.UNREAD})\b"
     r"(?: [\w./-]+){0,3}",
     re.IGNORECASE,
 )
@@ -126,8 +125,10 @@ class ParsedQuestion(NamedTuple):
     rival: str = ""
     # Where the subject is, if the question says it.
     place: str = ""
-    # What the question says and no answer takes into account: "except in tests", "before 2020".
+    # What the question says and no answer takes into account: "except in tests", "before the rewrite".
     condition: str = ""
+    # The time that the question says, of kinds whose answers are of a time: "since january 2025".
+    window: str = ""
 
 
 class Read(NamedTuple):
@@ -224,8 +225,7 @@ def _parsed(
     if learned and learned.kind == "requirements" and learned.subject.lower() == repository.lower():
         learned = learned._replace(subject="")  # What the project itself needs.
     if learned and not (learned.kind in _POSITIVE and _NEGATED.search(plain)):
-        condition = _CONDITION.search(plain) if learned.kind != "between" else None
-        return learned._replace(condition=condition[0] if condition else "")
+        return _conditioned(learned, plain)
     if readings[0].kind == "search" and readings[0].probability > SURE:
         return ParsedQuestion("search", written)
     for clause in islice(_CLAUSE.finditer(plain), MAX_CLAUSES):
@@ -236,6 +236,24 @@ def _parsed(
         if understood and (not described or _NAME_OF_CODE.search(understood.subject)):
             return understood._replace(clause=main)
     return ParsedQuestion("search", written)
+
+
+def _conditioned(understood: ParsedQuestion, question: str) -> ParsedQuestion:
+    """Return what was understood of a question with the time that it says, and what is not taken into account."""
+    if understood.kind == "between":
+        return understood
+    window = time_windows.said(question)
+    if window and is_of_time(understood):
+        understood, window, question = understood._replace(window=window), "", question.replace(window, "")
+    condition = _CONDITION.search(question)
+    return understood._replace(condition=window or (condition[0] if condition else ""))
+
+
+def is_of_time(understood: ParsedQuestion) -> bool:
+    """Return whether the answer may be of the time that a question says: who committed, and how often."""
+    return understood.kind == "active" or (
+        understood.kind == "overview" and understood.subject in ("authors", "commits")
+    )
 
 
 def _understood(question: str) -> ParsedQuestion | None:
@@ -252,6 +270,8 @@ def _is_unlikely(
         return False
     if understood.kind == "subclasses" and readings[0].kind == "dependents":
         return False  # "Includes" is said of files and of types, and the pattern knows a type by its capital.
+    if understood.kind == "active" and time_windows.said(f"in {subject}"):
+        return True  # "Who was active in 2024?"
     if subject in names.names or understood.kind in ("between", "placement"):
         probability = dict(readings).get(understood.kind, 0)
         return readings[0].probability > SURE and probability < 1 - SURE
