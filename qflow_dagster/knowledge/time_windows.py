@@ -43,8 +43,9 @@ _SAID = re.compile(
 # Times that are said by what happened, or by what has no fixed days.
 UNREAD = (
     r"(?:since|before|after|until|till|during) (?:the |our |its |their )?(?:(?:last|latest|first|next|previous|new|big|"
-    r"this|early|late|mid|end of|start of) ){0,2}(?:release|version|rewrite|refactor\w{0,6}|migration|merge|fork|switch|"
-    r"launch|yesterday|today|monday|tuesday|wednesday|thursday|friday|saturday|sunday|weekend|spring|summer|autumn|fall|winter|"
+    r"this|early|late|mid|end of|start of) ){0,2}(?:release|version|rewrite|refactor\w{0,6}|migration|merge|fork|"
+    r"switch|launch|yesterday|today|monday|tuesday|wednesday|thursday|friday|saturday|sunday|weekend|"
+    r"spring|summer|autumn|fall|winter|"
     rf"christmas|easter|pandemic|covid|sprint|week|month|quarter|year|(?:19|20)\d\d|{_MONTH})(?![-./]?\w)|"
     r"(?:last|past|previous|recent) (?:few|several|many) (?:days|weeks|months|quarters|years)|"
     r"\w{1,12} (?:day|week|month|quarter|year)s? ago"
