@@ -26,6 +26,7 @@ from qflow_dagster.knowledge import (
     inheritance_answers,
     lookups,
     member_answers,
+    messages,
     names,
     orientation_answers,
     overview_answers,
@@ -69,10 +70,11 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
     """
     exist = partial(lookups.existing, connection, snapshot)
     asked = read(question, snapshot.repository, exist)
+    context = QuestionContext(connection, snapshot, asked.understood.subject, [])
+    if asked.understood.kind in messages.KINDS and (said := messages.answer(context, question, asked.names)):
+        return _limited(said, context)
     if asked.understood.kind == "search":
-        return _not_understood(
-            QuestionContext(connection, snapshot, asked.understood.subject, []), asked, exist
-        )
+        return _not_understood(context, asked, exist)
     found = of(connection, snapshot, _placed(connection, snapshot, asked.understood))
     if asked.further:
         return _joined(found, of(connection, snapshot, _placed(connection, snapshot, asked.further)))
