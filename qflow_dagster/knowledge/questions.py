@@ -282,6 +282,10 @@ def _is_unlikely(
 def _learned(question: str, names: Names, readings: Sequence[Reading]) -> ParsedQuestion | None:
     """Return the kind of a question that is likely by its words, None if none is, or it lacks the names it needs."""
     (kind, probability), (rival, _) = readings[:2]
+    several = sum(map(is_version, names.names)) > 1
+    if several and kind != "between" and probability <= SURE:
+        # What is asked of two revisions is hardly anything else.
+        kind, probability, rival = "between", MIN_PROBABILITY, kind
     least = SURE if names.by_chance else MIN_PROBABILITY if names.names else CERTAIN
     if probability < least or kind == "search":
         return None
@@ -289,7 +293,7 @@ def _learned(question: str, names: Names, readings: Sequence[Reading]) -> Parsed
     if names.by_chance and len(learned_wordings.unfamiliar(names.words)) > 1:
         return None
     # "Did X change from 1.0 to 1.1?"
-    if kind in ("history", "active") and sum(map(is_version, names.names)) > 1:
+    if kind in ("history", "active") and several:
         kind = "between"
     # What was removed is not known any more, its type or folder may be: "the warm method on Oven is gone".
     about = [*names.unknown, *names.names] if kind == "removed" else names.names

@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from qflow_dagster.ingestion import git
-from qflow_dagster.knowledge import git_facts, history_lookups, lookups, renames, revisions, time_windows
+from qflow_dagster.knowledge import (
+    git_facts,
+    history_lookups,
+    lookups,
+    package_changes,
+    renames,
+    revisions,
+    time_windows,
+)
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -252,6 +260,7 @@ def between(context: QuestionContext) -> tuple[str, list[Evidence]]:
         how: [file for file in files if file.status == status]
         for how, status in (("files added", "A"), ("files deleted", "D"))
     }
+    packages, of_packages = package_changes.between(context, oids[0], oids[1], files)
     people = Counter(row.author for row in changes.commits)
     commits = [f"{row.date} {row.author}: {row.subject} ({row.oid[:10]})" for row in changes.commits]
     sentence = (
@@ -262,6 +271,7 @@ def between(context: QuestionContext) -> tuple[str, list[Evidence]]:
         + f"; {count(len(files), 'file')} changed: "
         + listed([f"{file.path} (+{file.added} -{file.deleted})" for file in files])
         + "".join(f"; {how}: {listed([file.path for file in some])}" for how, some in whole.items() if some)
+        + (f"; {packages}" if packages else "")
         + ("; the newest commits: " if len(commits) > MAX_ROWS else "; commits: ")
         + listed(commits)
         + (", not named" if len(commits) > MAX_ROWS else "")
@@ -272,7 +282,7 @@ def between(context: QuestionContext) -> tuple[str, list[Evidence]]:
         Evidence(oids[how == "files added"], file.path, None, how)
         for how, some in whole.items()
         for file in some[:MAX_ROWS]
-    ]
+    ] + of_packages
 
 
 def _revisions(context: QuestionContext) -> tuple[list[str], list[str]]:
