@@ -81,6 +81,12 @@ _CONDITION = re.compile(
     r"(?: [\w./-]+){0,3}",
     re.IGNORECASE,
 )
+# Beside a language or runtime: of packages alone its version is said, too.
+_PACKAGES = re.compile(
+    r"\b(?:dependenc(?:y|ies)|deps|gems|crates|packages|modules|libraries|libs|jars|pods|"
+    r"(?:what|which|any|other|another|further) (?:[\w-]+ ){0,2}(?:gem|crate|package|module|library|lib|jar|pod))\b",
+    re.IGNORECASE,
+)
 _WITHOUT_NAME = frozenset(
     {"overview", "licence", "running", "testing", "dead", "requirements", "configuration", "active", "next"}
 )
@@ -220,10 +226,9 @@ def _parsed(
     """Return the kind and the subject of a question, as it was written and without what adds nothing."""
     understood = _understood(plain)
     if understood and not _is_unlikely(understood, names, readings, exist):
-        return understood
+        return _required(understood, plain, repository)
     learned = _learned(plain, names, readings)
-    if learned and learned.kind == "requirements" and learned.subject.lower() == repository.lower():
-        learned = learned._replace(subject="")  # What the project itself needs.
+    learned = _required(learned, plain, repository) if learned else None
     if learned and not (learned.kind in _POSITIVE and _NEGATED.search(plain)):
         return _conditioned(learned, plain)
     if readings[0].kind == "search" and readings[0].probability > SURE:
@@ -236,6 +241,16 @@ def _parsed(
         if understood and (not described or _NAME_OF_CODE.search(understood.subject)):
             return understood._replace(clause=main)
     return ParsedQuestion("search", written)
+
+
+def _required(understood: ParsedQuestion, question: str, repository: str) -> ParsedQuestion:
+    """Return a question on what the project itself needs without a subject: packages, and versions of languages."""
+    subject = understood.subject
+    if understood.kind == "requirements" and (
+        subject.lower() == repository.lower() or (runtime_of(subject) and _PACKAGES.search(question))
+    ):
+        return understood._replace(subject="")
+    return understood
 
 
 def _conditioned(understood: ParsedQuestion, question: str) -> ParsedQuestion:
