@@ -75,10 +75,9 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
         return _limited(said, context)
     if asked.understood.kind == "search":
         return _not_understood(context, asked, exist)
-    found = of(connection, snapshot, _placed(connection, snapshot, asked.understood))
-    if asked.further:
-        return _joined(found, of(connection, snapshot, _placed(connection, snapshot, asked.further)))
-    return found
+    placed = partial(_placed, connection, snapshot, question)
+    found = of(connection, snapshot, placed(asked.understood))
+    return _joined(found, of(connection, snapshot, placed(asked.further))) if asked.further else found
 
 
 def _joined(first: Answer, second: Answer) -> Answer:
@@ -151,8 +150,16 @@ def _gone(context: QuestionContext, understood: ParsedQuestion, error: Exception
     return Answer(understood._replace(kind=NOT_KNOWN), f"{error}{hint}", [])
 
 
-def _placed(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -> ParsedQuestion:
-    """Return a question with its subject as that of the file or type in which it is to be looked for."""
+def _placed(
+    connection: Connection, snapshot: Snapshot, question: str, understood: ParsedQuestion
+) -> ParsedQuestion:
+    """Return a question with its subject as that of the file or type in which it is to be looked for, or a folder."""
+    folder = {"between": understood.other, "overview": understood.other}.get(
+        understood.kind, understood.subject if understood.kind in folder_answers.SUBJECTS else ""
+    )
+    if folder and _is_folder(connection, snapshot, question, folder):
+        named = "other" if folder == understood.other else "subject"
+        return understood._replace(**{named: f"{folder}/"})
     for qualified in (f"{understood.place}:{understood.subject}", f"{understood.place}.{understood.subject}"):
         if not understood.place or not understood.subject or understood.kind in ("between", "relation"):
             break
@@ -165,6 +172,20 @@ def _placed(connection: Connection, snapshot: Snapshot, understood: ParsedQuesti
         if any(symbol.kind in TYPES for symbol in types):
             return understood._replace(subject=f"{understood.place}.{understood.subject}")
     return understood
+
+
+def _is_folder(connection: Connection, snapshot: Snapshot, question: str, name: str) -> bool:
+    """Return whether a question says that a name is that of a folder, and there is one."""
+    noun = "" if "/" in name else question_names.folder_noun(question, name)
+    if not noun or not lookups.folders(connection, snapshot, name):
+        return False
+    # A module may be a file, or what code declares as one; a function has the name by chance.
+    declared = lookups.symbols(connection, snapshot, name)
+    plain = noun in ("folder", "directory", "dir")
+    return plain or not (
+        lookups.files(connection, snapshot, name)
+        or any(s.kind not in ("function", "method") and lookups.short_name(s.name) == name for s in declared)
+    )
 
 
 def _not_understood(context: QuestionContext, asked: Read, exist: Exist) -> Answer:

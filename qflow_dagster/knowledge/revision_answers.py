@@ -278,11 +278,12 @@ def between(context: QuestionContext) -> tuple[str, list[Evidence]]:
     )
     path = paths[0] if paths else None
     evidence = [of_commit(row, path) for row in changes.commits[:MAX_ROWS]]
-    return sentence, evidence + [
-        Evidence(oids[how == "files added"], file.path, None, how)
-        for how, some in whole.items()
-        for file in some[:MAX_ROWS]
-    ] + of_packages
+    shown = [(how, file.path) for how, some in whole.items() for file in some[:MAX_ROWS]]
+    did = revisions.commits_of_files(objects, oids[0], oids[1], [path for _, path in shown])
+    for how, path in shown:
+        evidence.append(Evidence(oids[how == "files added"], path, None, how))
+        evidence += [of_commit(did[path])] if path in did else []
+    return sentence, [*evidence, *of_packages]
 
 
 def _revisions(context: QuestionContext) -> tuple[list[str], list[str]]:

@@ -145,6 +145,30 @@ def changes_between(objects: Path, first: str, last: str, paths: Sequence[str] =
     return RevisionChanges(git_facts.commits_in(printed), files)
 
 
+def commits_of_files(objects: Path, first: str, last: str, paths: Sequence[str]) -> dict[str, LineCommit]:
+    """Return the newest commit between two that added or deleted each of some files.
+
+    Raises:
+        GitError: An object is missing, or it takes longer than `git_facts.TIMEOUT`.
+    """
+    if not paths:
+        return {}
+    arguments = (f"--format={git_facts.COMMIT}", "--date=format:%Y-%m-%d", "--name-only", "--diff-filter=AD")
+    with history_of(objects) as history:
+        printed = history.run(
+            *("log", *arguments, "--no-renames", f"{first}..{last}", "--", *paths),
+            timeout=git_facts.TIMEOUT,
+            configuration=(*git_facts.mailmap(last), "core.quotePath=false"),
+        )
+    found: dict[str, LineCommit] = {}
+    for record in printed.split(b"\x01")[1:]:
+        head, _, names = record.partition(b"\n")
+        for row in git_facts.commits_in(b"\x01" + head):
+            for name in names.split(b"\n"):
+                found.setdefault(quote_path(name), row)
+    return found
+
+
 def is_before(objects: Path, first: str, last: str) -> bool:
     """Return whether a commit is another one's ancestor.
 
