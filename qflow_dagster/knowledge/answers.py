@@ -27,6 +27,7 @@ from qflow_dagster.knowledge import (
     inheritance_answers,
     lookups,
     member_answers,
+    messages,
     names,
     orientation_answers,
     overview_answers,
@@ -85,14 +86,14 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
     """
     exist = partial(lookups.existing, connection, snapshot)
     asked = read(question, snapshot.repository, exist)
+    context = QuestionContext(connection, snapshot, asked.understood.subject, [])
+    if asked.understood.kind in messages.KINDS and (said := messages.answer(context, question, asked.names)):
+        return _limited(said, context)
     if asked.understood.kind == "search":
-        return _not_understood(
-            QuestionContext(connection, snapshot, asked.understood.subject, []), asked, exist
-        )
-    found = of(connection, snapshot, _placed(connection, snapshot, asked.understood))
-    if asked.further:
-        return _joined(found, of(connection, snapshot, _placed(connection, snapshot, asked.further)))
-    return found
+        return _not_understood(context, asked, exist)
+    placed = partial(_placed, connection, snapshot, question)
+    found = of(connection, snapshot, placed(asked.understood))
+    return _joined(found, of(connection, snapshot, placed(asked.further))) if asked.further else found
 
 
 def _joined(first: Answer, second: Answer) -> Answer:
@@ -105,7 +106,9 @@ def _joined(first: Answer, second: Answer) -> Answer:
 
 def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -> Answer:
     """Answer a question of a kind that is understood, or say that the answer is not known and why."""
-    context = QuestionContext(connection, snapshot, understood.subject, [], understood.other)
+    context = QuestionContext(
+        connection, snapshot, understood.subject, [], understood.other, window=understood.window
+    )
     try:
         folder = context.folder() if understood.kind in folder_answers.SUBJECTS else None
         if folder:
@@ -170,8 +173,16 @@ def _gone(context: QuestionContext, understood: ParsedQuestion, error: Exception
     return Answer(understood._replace(kind=NOT_KNOWN), f"{error}{hint}", [])
 
 
-def _placed(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -> ParsedQuestion:
-    """Return a question with its subject as that of the file or type in which it is to be looked for."""
+def _placed(
+    connection: Connection, snapshot: Snapshot, question: str, understood: ParsedQuestion
+) -> ParsedQuestion:
+    """Return a question with its subject as that of the file or type in which it is to be looked for, or a folder."""
+    folder = {"between": understood.other, "overview": understood.other}.get(
+        understood.kind, understood.subject if understood.kind in folder_answers.SUBJECTS else ""
+    )
+    if folder and _is_folder(connection, snapshot, question, folder):
+        named = "other" if folder == understood.other else "subject"
+        return understood._replace(**{named: f"{folder}/"})
     for qualified in (f"{understood.place}:{understood.subject}", f"{understood.place}.{understood.subject}"):
         if not understood.place or not understood.subject or understood.kind in ("between", "relation"):
             break
@@ -184,6 +195,20 @@ def _placed(connection: Connection, snapshot: Snapshot, understood: ParsedQuesti
         if any(symbol.kind in TYPES for symbol in types):
             return understood._replace(subject=f"{understood.place}.{understood.subject}")
     return understood
+
+
+def _is_folder(connection: Connection, snapshot: Snapshot, question: str, name: str) -> bool:
+    """Return whether a question says that a name is that of a folder, and there is one."""
+    noun = "" if "/" in name else question_names.folder_noun(question, name)
+    if not noun or not lookups.folders(connection, snapshot, name):
+        return False
+    # A module may be a file, or what code declares as one; a function has the name by chance.
+    declared = lookups.symbols(connection, snapshot, name)
+    plain = noun in ("folder", "directory", "dir")
+    return plain or not (
+        lookups.files(connection, snapshot, name)
+        or any(s.kind not in ("function", "method") and lookups.short_name(s.name) == name for s in declared)
+    )
 
 
 def _not_understood(context: QuestionContext, asked: Read, exist: Exist) -> Answer:

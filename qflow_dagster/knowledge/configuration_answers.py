@@ -146,7 +146,7 @@ def default_of(rest: str) -> str:
 
 
 # What reading a manifest raises that is not as its format says.
-_NOT_READ = (ValueError, TypeError, AttributeError, RecursionError)
+NOT_READ = (ValueError, TypeError, AttributeError, RecursionError)
 
 
 class _Manifest(NamedTuple):
@@ -226,7 +226,7 @@ def of_manifest(context: QuestionContext, path: str) -> tuple[str, list[Evidence
         return f"{path} requires no packages", [context.at(path, 1, "requires nothing")]
     said, line = _required(manifest)
     entries = manifest.requirements[: 2 * MAX_NAMES]
-    lines = dict.fromkeys([line, *(_line_of_package(manifest.content, entry.package) for entry in entries)])
+    lines = dict.fromkeys([line, *(line_of_package(manifest.content, entry.package) for entry in entries)])
     rows = manifest.content.splitlines()
     return f"{path} requires {said.removeprefix(f'{path}: ')}", [
         context.at(path, each, rows[each - 1]) for each in lines
@@ -248,7 +248,7 @@ def _required(manifest: _Manifest) -> tuple[str, int]:
     said += f"; for development {', '.join(development[:MAX_NAMES])}" if development else ""
     more = max(len(required) - MAX_NAMES, 0) + max(len(development) - MAX_NAMES, 0)
     said += f" and {more} more" if more else ""
-    return said, _line_of_package(manifest.content, manifest.requirements[0].package)
+    return said, line_of_package(manifest.content, manifest.requirements[0].package)
 
 
 def _versions(context: QuestionContext, runtime: str | None) -> tuple[str, list[Evidence]]:
@@ -278,12 +278,12 @@ def _read(context: QuestionContext, path: str = "") -> tuple[list[_Manifest], li
     others: dict[str, manifests.Definition] = {}
     texts = context.texts(paths)
     for path, content in texts.items():
-        with suppress(*_NOT_READ):
+        with suppress(*NOT_READ):
             others = manifests.shared(path, content) | others
     for path, content in texts.items():
         try:
             requirements = manifests.read(path, content, others)
-        except _NOT_READ:
+        except NOT_READ:
             unread.append(path)
             continue
         found.append(_Manifest(path, content, requirements))
@@ -297,7 +297,7 @@ def _packages(found: list[_Manifest]) -> dict[str, None]:
     return dict.fromkeys(entry.package for each in found for entry in each.requirements)
 
 
-def _line_of_package(content: str, package: str) -> int:
+def line_of_package(content: str, package: str) -> int:
     """Return the line of a manifest that requires a package: where it is a key, a value, else named at all."""
     name = re.escape(package)
     for pattern in (

@@ -82,6 +82,8 @@ class QuestionContext(NamedTuple):
     other: str = ""
     # The parts of the definition that is meant, where the subject may name several.
     meant: tuple[SymbolLocation, ...] = ()
+    # The time that the question says.
+    window: str = ""
 
     def limit(self, sentence: str) -> None:
         """Say with the answer what it may leave out, or what it takes for granted."""
@@ -131,10 +133,10 @@ class QuestionContext(NamedTuple):
         return paths[0] if paths else None
 
     def folder(self) -> str | None:
-        """Return the folder that the subject names, None if it is a file or a symbol."""
+        """Return the folder that the subject names, None if it is a file or a symbol; with a slash it is neither."""
         name = self.subject.strip("/").removeprefix("./")
         found = lookups.folders(self.connection, self.snapshot, name) if name and not self.meant else []
-        if not found or self.file() or ("/" not in name and self._is_symbol(name)):
+        if not found or self.file() or ("/" not in self.subject and self._is_symbol(name)):
             return None
         if found[0] != name and found[1:]:
             self.limit(f"this is of {found[0]}; other folders have that name, too: {listed(found[1:])}")

@@ -70,6 +70,16 @@ def lines_matching(objects: Path, commit: str, pattern: str) -> list[Line]:
     return list(_grep(objects, commit, "-E", "-e", pattern))
 
 
+def lines_having(objects: Path, commit: str, texts: Sequence[str], *, any_case: bool = False) -> list[Line]:
+    """Return the lines of text files that have one of `texts` anywhere, at most 2,000, in the order of paths.
+
+    Raises:
+        GitError: An object is missing.
+    """
+    case = ("-i",) if any_case else ()
+    return list(_grep(objects, commit, *case, "-F", *(option for each in texts for option in ("-e", each))))
+
+
 # An answer asks for the same lines several times, and a commit does not change. Few are kept, for they may be long.
 @lru_cache(maxsize=4)
 def _grep(objects: Path, commit: str, *options: str) -> tuple[Line, ...]:

@@ -110,7 +110,8 @@ def _writers(context: QuestionContext, symbol: SymbolLocation) -> tuple[str, lis
         [
             Evidence(oid, symbol.path, None, f"{name}: {number} lines of {symbol.name}")
             for name, number, oid in rows[:10]
-        ],
+        ]
+        + [_definition(context, symbol)],
     )
 
 
@@ -126,7 +127,7 @@ def changed(context: QuestionContext) -> tuple[str, list[Evidence]]:
             f"{symbol.name} ({symbol.path}:{symbol.line}) was last changed on {last.date} by {last.author}: "
             f"{last.subject} ({last.oid[:10]}); the first commit of its lines is of {first.date} by {first.author}: "
             f"{first.subject}",
-            _evidence(symbol.path, rows),
+            [*_evidence(symbol.path, rows), _definition(context, symbol)],
         )
     path = context.path()
     rows = file_commits(context, history_lookups.changes(context.connection, context.snapshot, path), path)
@@ -184,6 +185,7 @@ def introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if symbol := context.symbol():
         said, evidence = _introduced_lines(context, symbol)
         name, oid, renamed = f"{symbol.name} ({symbol.path}:{symbol.line})", evidence[0].commit, ""
+        evidence.append(_definition(context, symbol))
     else:
         path = context.path()
         oldest = history_lookups.changes(context.connection, context.snapshot, path, oldest=True)
@@ -346,6 +348,12 @@ def _line_history(
     if not rows:
         raise UnansweredError(f"git names no commit of {symbol.name}")
     return rows
+
+
+def _definition(context: QuestionContext, symbol: SymbolLocation) -> Evidence:
+    """Return the line that has the name of what the history is of."""
+    (named,) = context.declared([symbol])
+    return context.at(named.path, named.line, named.signature or named.name)
 
 
 def _evidence(path: str, rows: list[LineCommit]) -> list[Evidence]:

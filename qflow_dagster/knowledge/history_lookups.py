@@ -5,7 +5,7 @@ answers as text (`history_answers`, `revision_answers`).
 """
 
 import re
-from datetime import timedelta
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -195,18 +195,30 @@ def added_below(
     return [(path, LineCommit(*commit)) for path, *commit in rows]
 
 
-def recent_changes(connection: Connection, snapshot: Snapshot, time: timedelta, path: str = "") -> list[Any]:
-    """Return the changed files of the commits in the time before the newest commit, newest first.
+def newest_commit(connection: Connection, snapshot: Snapshot) -> date | None:
+    """Return the day of the newest commit; None if there is none."""
+    query = text(
+        "SELECT CAST(max(committed_at) AS date) FROM commits WHERE repository_id = :id AND reachable"
+    )
+    return connection.scalar(query, {"id": snapshot.repository_id})
 
-    Columns: oid, subject, author_name, authored_at, path. `path`: of this file or folder only.
+
+def changes_in(
+    connection: Connection, snapshot: Snapshot, first: date | None, last: date | None, path: str = ""
+) -> list[Any]:
+    """Return the changed files of the commits that were written from one day to another, newest first; no merges.
+
+    Columns: oid, subject, author_name, authored_at, path (None of a commit without files). `path`: of this file or
+    folder only.
     """
     query = text("""
         SELECT c.oid, c.subject, c.author_name, c.authored_at, x.path
-        FROM commits c JOIN file_changes x ON x.commit_id = c.id
+        FROM commits c LEFT JOIN file_changes x ON x.commit_id = c.id
         WHERE c.repository_id = :id AND c.reachable AND cardinality(c.parents) < 2
-          AND c.committed_at >= (SELECT max(committed_at) FROM commits WHERE repository_id = :id AND reachable) - :time
+          AND c.authored_at >= coalesce(CAST(:first AS date), '-infinity')
+          AND c.authored_at < coalesce(CAST(:last AS date) + 1, 'infinity')
           AND (:path = '' OR x.path = :path OR starts_with(x.path, :path || '/'))
-        ORDER BY c.committed_at DESC, x.path
+        ORDER BY c.authored_at DESC, c.id DESC, x.path
     """)
-    parameters = {"id": snapshot.repository_id, "time": time, "path": path.rstrip("/")}
+    parameters = {"id": snapshot.repository_id, "first": first, "last": last, "path": path.rstrip("/")}
     return list(connection.execute(query, parameters))

@@ -7,7 +7,7 @@ repository as a whole (`project_answers`), SQL (`metrics.places`, `ingestion.que
 from typing import Any
 
 from qflow_dagster.ingestion import queries
-from qflow_dagster.knowledge import history_lookups, lookups
+from qflow_dagster.knowledge import history_lookups, lookups, revision_answers
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -27,6 +27,8 @@ _LONG = ("long", "large", "big")
 def overview(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Give totals and rankings: hotspots, largest and most complex, languages, people, commits."""
     subject, place = context.subject.lower(), _place(context)
+    if context.window:
+        return revision_answers.active(context._replace(subject=place))
     if "hotspot" in subject:
         return _hotspots(context, place)
     if "function" in subject and any(word in subject for word in _LONG):

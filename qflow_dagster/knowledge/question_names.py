@@ -227,6 +227,14 @@ def _place(texts: Sequence[str], certainties: Sequence[int]) -> int | None:
     return None
 
 
+def folder_noun(question: str, name: str) -> str:
+    """Return the word beside a name that says it is one of a folder, in lower case; '' if none does."""
+    words, quoted = r"(folder|directory|dir|package|subpackage|module|namespace)", rf"[{_QUOTES}]?"
+    pattern = rf"\b{words} {quoted}{re.escape(name)}\b|\b{re.escape(name)}/?{quoted} {words}\b"
+    match = re.search(pattern, question, re.IGNORECASE)
+    return (match[1] or match[2]).lower() if match else ""
+
+
 def candidates(question: str) -> set[str]:
     """Return the words of a question that may name something in a repository."""
     return {form for token in _tokens(question) for form in _forms(token) if form}

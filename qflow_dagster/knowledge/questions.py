@@ -9,7 +9,7 @@ from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
-from qflow_dagster.knowledge import learned_wordings
+from qflow_dagster.knowledge import learned_wordings, time_windows
 from qflow_dagster.knowledge.learned_wordings import Exist, Reading
 from qflow_dagster.knowledge.plain_wordings import (
     ASKS_FOR,
@@ -78,9 +78,14 @@ _NEGATED = re.compile(
 _CONDITION = re.compile(
     r"\b(?:except|apart from|other than|but not|and not|excluding|outside|unless|directly or not|"
     r"(?:more|less|fewer) than \d+|"
-    r"(?:before|after|in|since|until|during) (?:19|20)\d\d|(?:before|until|since|after) v?\d+\.[\d.]+|"
-    r"(?:last|this) (?:year|month|week))\b"
+    rf"(?:before|until|since|after) v?\d+\.[\d.]+|{time_windows.UNREAD})\b"
     r"(?: [\w./-]+){0,3}",
+    re.IGNORECASE,
+)
+# Beside a language or runtime: of packages alone its version is said, too.
+_PACKAGES = re.compile(
+    r"\b(?:dependenc(?:y|ies)|deps|gems|crates|packages|modules|libraries|libs|jars|pods|"
+    r"(?:what|which|any|other|another|further) (?:[\w-]+ ){0,2}(?:gem|crate|package|module|library|lib|jar|pod))\b",
     re.IGNORECASE,
 )
 _WITHOUT_NAME = frozenset(
@@ -127,8 +132,10 @@ class ParsedQuestion(NamedTuple):
     rival: str = ""
     # Where the subject is, if the question says it.
     place: str = ""
-    # What the question says and no answer takes into account: "except in tests", "before 2020".
+    # What the question says and no answer takes into account: "except in tests", "before the rewrite".
     condition: str = ""
+    # The time that the question says, of kinds whose answers are of a time: "since january 2025".
+    window: str = ""
 
 
 class Read(NamedTuple):
@@ -220,13 +227,11 @@ def _parsed(
     """Return the kind and the subject of a question, as it was written and without what adds nothing."""
     understood = _understood(plain)
     if understood and not _is_unlikely(understood, names, readings, exist):
-        return understood
+        return _required(understood, plain, repository)
     learned = _learned(plain, names, readings)
-    if learned and learned.kind == "requirements" and learned.subject.lower() == repository.lower():
-        learned = learned._replace(subject="")  # What the project itself needs.
+    learned = _required(learned, plain, repository) if learned else None
     if learned and not (learned.kind in _POSITIVE and _NEGATED.search(plain)):
-        condition = _CONDITION.search(plain) if learned.kind != "between" else None
-        return learned._replace(condition=condition[0] if condition else "")
+        return _conditioned(learned, plain)
     if readings[0].kind == "search" and readings[0].probability > SURE:
         return ParsedQuestion("search", written)
     for clause in islice(_CLAUSE.finditer(plain), MAX_CLAUSES):
@@ -237,6 +242,34 @@ def _parsed(
         if understood and (not described or _NAME_OF_CODE.search(understood.subject)):
             return understood._replace(clause=main)
     return ParsedQuestion("search", written)
+
+
+def _required(understood: ParsedQuestion, question: str, repository: str) -> ParsedQuestion:
+    """Return a question on what the project itself needs without a subject: packages, and versions of languages."""
+    subject = understood.subject
+    if understood.kind == "requirements" and (
+        subject.lower() == repository.lower() or (runtime_of(subject) and _PACKAGES.search(question))
+    ):
+        return understood._replace(subject="")
+    return understood
+
+
+def _conditioned(understood: ParsedQuestion, question: str) -> ParsedQuestion:
+    """Return what was understood of a question with the time that it says, and what is not taken into account."""
+    if understood.kind == "between":
+        return understood
+    window = time_windows.said(question)
+    if window and is_of_time(understood):
+        understood, window, question = understood._replace(window=window), "", question.replace(window, "")
+    condition = _CONDITION.search(question)
+    return understood._replace(condition=window or (condition[0] if condition else ""))
+
+
+def is_of_time(understood: ParsedQuestion) -> bool:
+    """Return whether the answer may be of the time that a question says: who committed, and how often."""
+    return understood.kind == "active" or (
+        understood.kind == "overview" and understood.subject in ("authors", "commits")
+    )
 
 
 def _understood(question: str) -> ParsedQuestion | None:
@@ -253,6 +286,8 @@ def _is_unlikely(
         return False
     if understood.kind == "subclasses" and readings[0].kind == "dependents":
         return False  # "Includes" is said of files and of types, and the pattern knows a type by its capital.
+    if understood.kind == "active" and time_windows.said(f"in {subject}"):
+        return True  # "Who was active in 2024?"
     if subject in names.names or understood.kind in ("between", "placement"):
         probability = dict(readings).get(understood.kind, 0)
         return readings[0].probability > SURE and probability < 1 - SURE
@@ -263,6 +298,10 @@ def _is_unlikely(
 def _learned(question: str, names: Names, readings: Sequence[Reading]) -> ParsedQuestion | None:
     """Return the kind of a question that is likely by its words, None if none is, or it lacks the names it needs."""
     (kind, probability), (rival, _) = readings[:2]
+    several = sum(map(is_version, names.names)) > 1
+    if several and kind != "between" and probability <= SURE:
+        # What is asked of two revisions is hardly anything else.
+        kind, probability, rival = "between", MIN_PROBABILITY, kind
     least = SURE if names.by_chance else MIN_PROBABILITY if names.names else MIN_WITHOUT_NAME
     if probability < least or kind == "search":
         return None
@@ -270,7 +309,7 @@ def _learned(question: str, names: Names, readings: Sequence[Reading]) -> Parsed
     if names.by_chance and len(learned_wordings.unfamiliar(names.words)) > 1:
         return None
     # "Did X change from 1.0 to 1.1?"
-    if kind in ("history", "active") and sum(map(is_version, names.names)) > 1:
+    if kind in ("history", "active") and several:
         kind = "between"
     # What was removed is not known any more, its type or folder may be: "the warm method on Oven is gone".
     about = [*names.unknown, *names.names] if kind == "removed" else names.names

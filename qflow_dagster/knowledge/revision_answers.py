@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from qflow_dagster.ingestion import git
-from qflow_dagster.knowledge import git_facts, history_lookups, lookups, renames, revisions
+from qflow_dagster.knowledge import (
+    git_facts,
+    history_lookups,
+    lookups,
+    package_changes,
+    renames,
+    revisions,
+    time_windows,
+)
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -24,6 +32,7 @@ from qflow_dagster.knowledge.evidence import (
 from qflow_dagster.knowledge.git_facts import DeclarationChange, Line, LineCommit
 from qflow_dagster.knowledge.history_answers import file_commits, release_of, say_boundary
 from qflow_dagster.knowledge.lookups import SymbolLocation
+from qflow_dagster.knowledge.time_windows import Window
 
 # Who committed in this time works on the repository now.
 ACTIVE = timedelta(days=90)
@@ -251,6 +260,7 @@ def between(context: QuestionContext) -> tuple[str, list[Evidence]]:
         how: [file for file in files if file.status == status]
         for how, status in (("files added", "A"), ("files deleted", "D"))
     }
+    packages, of_packages = package_changes.between(context, oids[0], oids[1], files)
     people = Counter(row.author for row in changes.commits)
     commits = [f"{row.date} {row.author}: {row.subject} ({row.oid[:10]})" for row in changes.commits]
     sentence = (
@@ -261,17 +271,19 @@ def between(context: QuestionContext) -> tuple[str, list[Evidence]]:
         + f"; {count(len(files), 'file')} changed: "
         + listed([f"{file.path} (+{file.added} -{file.deleted})" for file in files])
         + "".join(f"; {how}: {listed([file.path for file in some])}" for how, some in whole.items() if some)
+        + (f"; {packages}" if packages else "")
         + ("; the newest commits: " if len(commits) > MAX_ROWS else "; commits: ")
         + listed(commits)
         + (", not named" if len(commits) > MAX_ROWS else "")
     )
     path = paths[0] if paths else None
     evidence = [of_commit(row, path) for row in changes.commits[:MAX_ROWS]]
-    return sentence, evidence + [
-        Evidence(oids[how == "files added"], file.path, None, how)
-        for how, some in whole.items()
-        for file in some[:MAX_ROWS]
-    ]
+    shown = [(how, file.path) for how, some in whole.items() for file in some[:MAX_ROWS]]
+    did = revisions.commits_of_files(objects, oids[0], oids[1], [path for _, path in shown])
+    for how, path in shown:
+        evidence.append(Evidence(oids[how == "files added"], path, None, how))
+        evidence += [of_commit(did[path])] if path in did else []
+    return sentence, [*evidence, *of_packages]
 
 
 def _revisions(context: QuestionContext) -> tuple[list[str], list[str]]:
@@ -333,35 +345,52 @@ def _asked_paths(context: QuestionContext) -> tuple[str, list[str]]:
 
 
 def active(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """Name who committed in the last 90 days, and the folders and files that each changed most."""
+    """Name who committed in the time that is asked, most commits first, and the folders that each changed most.
+
+    Without a time, in the last 90 days.
+
+    Raises:
+        UnansweredError: Nobody did.
+    """
     path, where = "", ""
     if context.subject:
         where, (path, *_) = _asked_paths(context._replace(other=context.subject))
         where = f" to {where}"
-    rows = history_lookups.recent_changes(context.connection, context.snapshot, ACTIVE, path)
-    if not rows and path:
-        last = history_lookups.changes(context.connection, context.snapshot, path)
-        last = last or history_lookups.changes_below(context.connection, context.snapshot, path)
-        row, then = file_commits(context, last[:1], path)[0]
-        said = f"nobody committed{where} in the 90 days before the newest commit; the last one who did is {row.author}"
+    newest = history_lookups.newest_commit(context.connection, context.snapshot)
+    if newest is None:
+        raise UnansweredError("no history was ingested")
+    window = time_windows.read(context.window, newest)
+    if context.window and not window:
+        context.limit(f"{context.window!r} in the question was not taken into account")
+    when = str(window) if window else f"in the {ACTIVE.days} days before {newest}"
+    first, last = window or Window(newest - ACTIVE, None)
+    rows = history_lookups.changes_in(context.connection, context.snapshot, first, last, path)
+    if window:
+        say_boundary(context)
+    if not rows and path and not window:
+        found = history_lookups.changes(context.connection, context.snapshot, path)
+        found = found or history_lookups.changes_below(context.connection, context.snapshot, path)
+        row, then = file_commits(context, found[:1], path)[0]
+        said = f"nobody committed{where} {when}; the last one who did is {row.author}"
         return f"{said}, on {row.date}: {row.subject} ({row.oid[:10]})", [of_commit(row, then)]
     if not rows:
-        raise UnansweredError("nobody committed in the 90 days before the newest commit")
+        raise UnansweredError(f"nobody committed{where} {when}")
     commits: dict[str, dict[str, tuple[str, str]]] = {}
     folders: dict[str, Counter[str]] = {}
     for row in rows:
         commits.setdefault(row.author_name, {})[row.oid] = (f"{row.authored_at:%Y-%m-%d}", row.subject)
-        folders.setdefault(row.author_name, Counter())[posixpath.dirname(row.path) or row.path] += 1
+        if row.path:
+            folders.setdefault(row.author_name, Counter())[posixpath.dirname(row.path) or row.path] += 1
     people = sorted(commits, key=lambda name: -len(commits[name]))
-    items = [
-        f"{name} ({count(len(commits[name]), 'commit')}, mostly "
-        f"{', '.join(folder for folder, _ in folders[name].most_common(3))})"
-        for name in people
-    ]
-    newest = max(row.authored_at for row in rows)
+    items = []
+    for name in people:
+        mostly = ", ".join(folder for folder, _ in folders.get(name, Counter()).most_common(3))
+        number = count(len(commits[name]), "commit")
+        items.append(f"{name} ({number}, mostly {mostly})" if mostly else f"{name} ({number})")
     evidence = [
         Evidence(oid, None, None, f"{date} {name}: {subject}")
         for name in people[:MAX_ROWS]
         for oid, (date, subject) in list(commits[name].items())[:1]
     ]
-    return f"in the 90 days before {newest:%Y-%m-%d}{where}: {listed(items)}", evidence
+    total = count(sum(map(len, commits.values())), "commit")
+    return f"{when}{where}, {total} without merges: {listed(items)}", evidence

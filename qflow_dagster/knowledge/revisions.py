@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from qflow_dagster.ingestion import git
+from qflow_dagster.ingestion import git, trees
 from qflow_dagster.ingestion.commit_graphs import history_of
 from qflow_dagster.ingestion.paths import quote_path
 from qflow_dagster.knowledge import git_facts
@@ -145,6 +145,30 @@ def changes_between(objects: Path, first: str, last: str, paths: Sequence[str] =
     return RevisionChanges(git_facts.commits_in(printed), files)
 
 
+def commits_of_files(objects: Path, first: str, last: str, paths: Sequence[str]) -> dict[str, LineCommit]:
+    """Return the newest commit between two that added or deleted each of some files.
+
+    Raises:
+        GitError: An object is missing, or it takes longer than `git_facts.TIMEOUT`.
+    """
+    if not paths:
+        return {}
+    arguments = (f"--format={git_facts.COMMIT}", "--date=format:%Y-%m-%d", "--name-only", "--diff-filter=AD")
+    with history_of(objects) as history:
+        printed = history.run(
+            *("log", *arguments, "--no-renames", f"{first}..{last}", "--", *paths),
+            timeout=git_facts.TIMEOUT,
+            configuration=(*git_facts.mailmap(last), "core.quotePath=false"),
+        )
+    found: dict[str, LineCommit] = {}
+    for record in printed.split(b"\x01")[1:]:
+        head, _, names = record.partition(b"\n")
+        for row in git_facts.commits_in(b"\x01" + head):
+            for name in names.split(b"\n"):
+                found.setdefault(quote_path(name), row)
+    return found
+
+
 def is_before(objects: Path, first: str, last: str) -> bool:
     """Return whether a commit is another one's ancestor.
 
@@ -164,3 +188,35 @@ def has_path(objects: Path, oid: str, path: str) -> bool:
         GitError: An object is missing.
     """
     return bool(git.run(objects, "ls-tree", "--name-only", oid, "--", path, timeout=TIMEOUT).strip())
+
+
+def texts(objects: Path, oid: str, paths: Sequence[str]) -> dict[str, str]:
+    """Return the content of those files that a commit has.
+
+    Raises:
+        GitError: An object is missing.
+    """
+    printed = git.run(objects, "ls-tree", "-z", oid, "--", *paths, timeout=TIMEOUT) if paths else b""
+    files = []
+    for row in printed.split(b"\0"):
+        head, _, name = row.partition(b"\t")
+        if b" blob " in head:
+            files.append((quote_path(name), head.split()[2].decode()))
+    contents = trees.read_texts(objects, files)
+    return {path: contents[path].decode("utf-8", "replace") for path, _ in files if path in contents}
+
+
+def commits_changing(objects: Path, first: str, last: str, path: str, name: str) -> list[LineCommit]:
+    """Return the newest commit between two that changed how often a file has a name; none if none did.
+
+    Raises:
+        GitError: An object is missing, or it takes longer than `git_facts.TIMEOUT`.
+    """
+    arguments = (f"--format={git_facts.COMMIT}", "--date=format:%Y-%m-%d", "-1", f"-S{name}")
+    with history_of(objects) as history:
+        printed = history.run(
+            *("log", *arguments, f"{first}..{last}", "--", path),
+            timeout=git_facts.TIMEOUT,
+            configuration=git_facts.mailmap(last),
+        )
+    return git_facts.commits_in(printed)

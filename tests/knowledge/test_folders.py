@@ -141,3 +141,38 @@ def test_a_file_has_precedence_over_folders_further_down(engine: Engine, folders
     with engine.connect() as connection:
         used = answers.of(connection, folders, ParsedQuestion("dependencies", "till"))
         assert "shop/till.py imports 1 file" in used.words
+
+
+def test_a_word_beside_a_name_says_that_a_folder_is_meant(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    hasher = (
+        "class Hasher:\n    def digest(self):\n        return 1\n\n    def shop(self):\n        return 1\n"
+    )
+    repository.commit({"src/digest/hasher.py": hasher, "shop.py": "", "shop/till.py": ""}, "First")
+    repository.git("tag", "v1.0.0")
+    added = repository.commit(
+        {"src/digest/crust.py": "class Crust:\n    pass\n", "oven.py": ""}, "Crust", BOB
+    )
+    repository.git("tag", "v1.1.0")
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        new, knows, method, module, folder = (
+            answers.answer(connection, snapshot, question)
+            for question in (
+                "in the digest package, is there a new class in 1.1.0 that 1.0.0 did not have?",
+                "who knows the digest folder?",
+                "who knows digest?",
+                "who knows the shop module?",
+                "who knows the shop folder?",
+            )
+        )
+    assert "in src/digest: 1 commit by Bob" in new.words
+    assert "files added: src/digest/crust.py" in new.words
+    assert "oven.py" not in new.words
+    assert (added, "src/digest/crust.py") in [(item.commit, item.path) for item in new.evidence]
+    assert "src/digest is best known by" in knows.words
+    assert "Hasher.digest" in method.words
+    assert "shop.py" in module.words or "Hasher.shop" in module.words
+    assert "shop is best known by" in folder.words

@@ -163,3 +163,24 @@ def test_what_was_declared_before_was_introduced_then(
         snapshot = current_snapshot(connection, "project")
         words = answers.of(connection, snapshot, ParsedQuestion("introduced", name)).words
     assert [part for part in said if part not in words] + [p for p in unsaid if p in words] == [], words
+
+
+def test_the_definition_is_evidence_of_its_history(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    oven = "class Oven:\n    size = 1\n\n    @property\n    def heat(self):\n        return self.size\n"
+    commit = repository.commit({"oven.py": oven, "oven.c": "int\nwarm(void)\n{\n  return 1;\n}\n"})
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        found = {
+            (kind, name): [
+                (item.path, item.line)
+                for item in answers.of(connection, snapshot, ParsedQuestion(kind, name)).evidence
+                if item.commit == commit and item.line
+            ]
+            for kind in ("introduced", "history", "owner")
+            for name in ("heat", "warm", "size")
+        }
+    lines = {"heat": ("oven.py", 5), "warm": ("oven.c", 2), "size": ("oven.py", 2)}
+    assert found == {(kind, name): [lines[name]] for kind, name in found}

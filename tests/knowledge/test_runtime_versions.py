@@ -122,3 +122,20 @@ def test_what_manifests_say_of_versions_is_answered_with_its_lines(
         "needs Node.js >=22 (package.json:4), npm >=10 (package.json:5), Rust edition 2021"
         in all_of_them.words
     )
+
+
+def test_packages_and_a_version_are_answered_together() -> None:
+    both = (
+        "what other gem comes along at runtime, and which Ruby is the minimum?",
+        "which crates does it pull in, and what is the MSRV?",
+        "what are the runtime dependencies and the minimum python version?",
+        "which node version is needed and which packages?",
+    )
+    versions = (
+        "minimum ruby version?",
+        "which Ruby version does the gem need?",
+        "which node does it support?",
+    )
+    kinds = {question: parse(question)[:2] for question in both + versions}
+    assert [q for q in both if kinds[q] != ("requirements", "")] == []
+    assert [q for q in versions if kinds[q][0] != "requirements" or not kinds[q][1]] == []
