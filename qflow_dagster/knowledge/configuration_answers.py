@@ -6,7 +6,7 @@ packages, and versions of languages and tools. Does not belong here: the formats
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
