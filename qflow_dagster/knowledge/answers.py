@@ -87,8 +87,10 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
     exist = partial(lookups.existing, connection, snapshot)
     asked = read(question, snapshot.repository, exist)
     context = QuestionContext(connection, snapshot, asked.understood.subject, [])
-    if asked.understood.kind in messages.KINDS and (said := messages.answer(context, question, asked.names)):
-        return _limited(said, context)
+    if asked.understood.kind in messages.KINDS:
+        said = messages.answer(context, question, asked.understood, asked.names)
+        if said:
+            return _limited(said, context)
     if asked.understood.kind == "search":
         return _not_understood(context, asked, exist)
     placed = partial(_placed, connection, snapshot, question)

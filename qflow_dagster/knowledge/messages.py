@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from qflow_dagster.knowledge import code_trees, git_facts, lookups
 from qflow_dagster.knowledge.code_trees import text_of
-from qflow_dagster.knowledge.evidence import MAX_ROWS, Answer, QuestionContext, listed, parts_of
+from qflow_dagster.knowledge.evidence import MAX_ROWS, NOT_KNOWN, Answer, QuestionContext, listed, parts_of
 from qflow_dagster.knowledge.git_facts import Line
 from qflow_dagster.knowledge.mentions import MAX_FILES
 from qflow_dagster.knowledge.question_names import Names
@@ -65,10 +65,12 @@ def quoted(question: str) -> str:
     return next((text for text in texts if len(text.split()) > 1), "")
 
 
-def answer(context: QuestionContext, question: str, names: Names) -> Answer | None:
+def answer(
+    context: QuestionContext, question: str, understood: ParsedQuestion, names: Names
+) -> Answer | None:
     """Say in which strings of code a text is that the question quotes; None if it quotes none, or no code has it.
 
-    Those in what the question names are said first.
+    Those in what the question names are said first. Of a text that no code has, a word is no name that is asked about.
     """
     text = quoted(question)
     if not text:
@@ -78,6 +80,9 @@ def answer(context: QuestionContext, question: str, names: Names) -> Answer | No
         runs, found = _in_part(context, text)
         if found:
             context.limit(f"no line has all of the text; these have {listed([repr(run) for run in runs])}")
+    if not found and understood.subject in re.findall(r"\w+", text):
+        said = f"no string of code has the text {text!r}, or several words of it in a row"
+        return Answer(understood._replace(kind=NOT_KNOWN), said, [])
     if not found:
         return None
     if _MORE.search(question.replace(text, "")):

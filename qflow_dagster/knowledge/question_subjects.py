@@ -46,6 +46,8 @@ _NO_LIBRARY = re.compile(
     r"\.(?:mod|toml|json|xml|sbt|txt|lock|gemspec|ya?ml|exs)$|"
     r"^(?:SBOM|NuGet|CVE|OSS|CI|JDK|npm|PyPI|Gemfile|devDependencies)$"
 )
+# Where packages come from: of two revisions "a new npm package" is about no place.
+_REGISTRIES = frozenset(["cargo", "composer", "gem", "maven", "npm", "nuget", "pip", "pypi", "rubygems"])
 # What an overview is of, by the words of the question, the first that it has.
 _OVERVIEWS = tuple(
     (re.compile(pattern, re.IGNORECASE), subject)
@@ -121,7 +123,7 @@ def subjects(kind: str, question: str, names: Sequence[str], place: str = "") ->
 def _revisions(question: str, names: Sequence[str]) -> tuple[str, str] | None:
     """Return the revisions of a question as `older..newer`, and the file, if there is one."""
     revisions = [name for name in names if is_version(name)] or list(names[:2])
-    others = [name for name in names if name not in revisions]
+    others = [name for name in names if name not in revisions and name.lower() not in _REGISTRIES]
     if not revisions:
         return None
     if len(revisions) > 1:

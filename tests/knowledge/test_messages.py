@@ -101,11 +101,13 @@ def test_a_message_in_part_and_in_what_is_named(
 
         part = ask("users see \u201cNo more gas in the pipe of Bob\u201d, which function raises that?")
         whole = ask("sentry shows 'no more gas in the tank' coming out of warm, which line is it?")
+        none = ask("we see 'Error creating instance of night' what throws it")
         code = ask("what is `fill(1, 2)` good for?")
         when = ask("which commit introduced 'no more gas in the tank' in warm?")
     assert part.words.partition("it is ")[2].startswith("raised in heat (oven.py:2:")
     assert part.limits == ("no line has all of the text; these have 'no more gas in the'",)
     assert [item.line for item in whole.evidence] == [6]
+    assert none.words.startswith("no string of code has the text 'Error creating instance of night'")
     assert "read as" not in code.words
     assert when.limits == ("of the question, only where the text comes from is answered",)
 

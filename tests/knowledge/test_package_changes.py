@@ -76,6 +76,8 @@ def test_a_package_that_moved_to_another_manifest_is_not_new(
         snapshot = current_snapshot(connection, "project")
         question = "Packaging. v1.0 -> v1.1, do I need another package that was not listed before?"
         answer = answers.answer(connection, snapshot, question)
+        registry = answers.answer(connection, snapshot, "any new pypi package between v1.0 and v1.1?")
+    assert "packages added: till (pyproject.toml:3)" in registry.words
     assert "packages added: till (pyproject.toml:3)" in answer.words
     assert "oven" not in answer.words
     assert (commit, "pyproject.toml", 3) in [item[:3] for item in answer.evidence]
