@@ -9,6 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,10 +36,10 @@ HONEST = ("not known", "search")
 def missing(text: str, places: Sequence[str], question: dict[str, Any]) -> list[str]:
     """Return the words and places of the established answer that `text` and `places` lack.
 
-    The scopes of a name may be written with dots or with `::`.
+    The scopes of a name may be written with dots or with `::`, and letters with accents as one character or two.
     """
-    said = text.lower().replace("::", ".")
-    words = [word for word in question["answer"] if word.lower().replace("::", ".") not in said]
+    said = _plain(text)
+    words = [word for word in question["answer"] if _plain(word) not in said]
     return words + [
         wanted
         for wanted in question["evidence"]
@@ -46,6 +47,10 @@ def missing(text: str, places: Sequence[str], question: dict[str, Any]) -> list[
             place == wanted or place.startswith((f"{wanted}:", f"commit {wanted}")) for place in places
         )
     ]
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text.lower().replace("::", "."))
 
 
 def peer_is_right(text: str, places: Sequence[str], question: dict[str, Any]) -> bool:

@@ -84,7 +84,7 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
 
     A question of no kind that is understood is answered by search results, under that name.
     """
-    exist = partial(lookups.existing, connection, snapshot)
+    exist = partial(names.existing, connection, snapshot)
     asked = read(question, snapshot.repository, exist)
     context = QuestionContext(connection, snapshot, asked.understood.subject, [])
     if asked.understood.kind in messages.KINDS:
@@ -95,7 +95,28 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
         return _not_understood(context, asked, exist)
     placed = partial(_placed, connection, snapshot, question)
     found = of(connection, snapshot, placed(asked.understood))
-    return _joined(found, of(connection, snapshot, placed(asked.further))) if asked.further else found
+    if asked.further:
+        found = _joined(found, of(connection, snapshot, placed(asked.further)))
+    return _with_absent(found, context, asked)
+
+
+def _with_absent(found: Answer, context: QuestionContext, asked: Read) -> Answer:
+    """Return the answer, saying which names of the question nothing has: they may be what is asked about."""
+    if not asked.understood.learned or found.understood.kind in (NOT_KNOWN, "removed"):
+        return found
+    absent = [
+        name
+        for name in asked.names.unknown
+        if question_names.is_like_code(name) and not code_answers.has_word(context, name)
+    ]
+    if not absent:
+        return found
+    said = (
+        f"nothing in {context.snapshot.repository} has the name {listed(absent)}, which the question has, too"
+    )
+    return found._replace(
+        words=f"{found.words.rstrip('.')}. Not certain: {said}", limits=(*found.limits, said)
+    )
 
 
 def _joined(first: Answer, second: Answer) -> Answer:

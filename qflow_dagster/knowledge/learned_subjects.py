@@ -26,8 +26,9 @@ from qflow_dagster.knowledge.question_names import (
 FILE = Path(__file__).with_suffix(".txt")
 # How many words before and after a name are looked at, and how many of them with their distance.
 _AROUND, _NEAR = 7, 3
-# A name that the repository does not have must be so much likelier than one that it has.
-MIN_LEAD = 2.0
+# A name that the repository does not have must be so much likelier than one that it has. To answer about another one is
+# worse than to say that nothing has the name.
+MIN_LEAD = 0.5
 _ASKING = frozenset(
     re.findall(
         r"\w+",

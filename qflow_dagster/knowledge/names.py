@@ -5,8 +5,11 @@ up (`lookups`).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from sqlalchemy import Connection, text
+
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.knowledge import git_facts, lookups, syntax_errors
 from qflow_dagster.knowledge.declarations import TYPES, Declarations, Definition, arity
 from qflow_dagster.knowledge.evidence import QuestionContext, UnansweredError, listed, parts_of
@@ -15,7 +18,33 @@ from qflow_dagster.knowledge.lookups import SymbolLocation
 from qflow_dagster.knowledge.mentions import at
 from qflow_dagster.knowledge.question_names import is_path
 
+_QUALIFIED = re.compile(r"[^:]+:[a-z]+")
 _PARAMETERS = re.compile(r"([^<>]+)<(.*)>")
+
+
+def existing(connection: Connection, snapshot: Snapshot, words: Collection[str]) -> dict[str, set[str]]:
+    """Return those of some words that name something in the snapshot, and its kinds; `where:word` only as said.
+
+    `where` is a file or a type, the word what is declared in it.
+    """
+    pairs = [(word, *word.split(":")) for word in words if _QUALIFIED.fullmatch(word)]
+    found = lookups.existing(connection, snapshot, set(words) - {word for word, *_ in pairs})
+    if not pairs:
+        return found
+    query = text(f"""
+        SELECT DISTINCT p.word, s.kind
+        FROM unnest(CAST(:words AS text[]), CAST(:places AS text[]), CAST(:names AS text[])) p(word, place, name)
+        JOIN symbols s ON s.name = p.name JOIN files f ON f.blob_id = s.blob_id
+        WHERE {IN_SNAPSHOT} AND s.seq > 0 AND NOT f.vendored AND NOT f.generated
+          AND (right('/' || f.path, length(p.place) + 1) = '/' || p.place OR right(
+                '.' || replace(s.qualified_name, '::', '.'), length(p.place) + length(p.name) + 2
+              ) = '.' || p.place || '.' || p.name)
+    """)
+    whole, places, short = zip(*pairs, strict=True)
+    parameters = {"words": list(whole), "places": list(places), "names": list(short)}
+    for row in connection.execute(query, {**snapshot.interval, **parameters}):
+        found.setdefault(row.word, set()).add(row.kind)
+    return found
 
 
 def exactly(context: QuestionContext) -> QuestionContext:

@@ -5,7 +5,7 @@ Belongs here: words and how they are written. Does not belong here: what is aske
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -139,6 +139,9 @@ def read(question: str, common: Collection[str], known: Collection[str] = (), re
         _certainty(token, index, texts, common, known) if texts[index] else 0
         for index, token in enumerate(tokens)
     ]
+    for index, qualified in _within(texts):
+        if qualified in known:
+            certainties[index] = KNOWN
     certainties = _without_excluded(texts, certainties, repository)
     place = _place(texts, certainties)
     kept = [
@@ -214,9 +217,12 @@ def _place(texts: Sequence[str], certainties: Sequence[int]) -> int | None:
         while before > 0 and texts[before].lower() in (*NOUNS, *_ARTICLES):
             before -= 1
         preposition, path = texts[before].lower(), is_path(text)
+        named = before - 1
+        while named > 0 and texts[named].lower() in NOUNS and named not in others:
+            named -= 1
         inside = preposition in _IN or (
             preposition in _OF
-            and (before - 1 in others or texts[before - 1].lower() in _MEMBERS)
+            and (named in others or texts[before - 1].lower() in _MEMBERS)
             and any(other != before for other in others)
         )
         beside_code = path and any(
@@ -235,9 +241,31 @@ def folder_noun(question: str, name: str) -> str:
     return (match[1] or match[2]).lower() if match else ""
 
 
+def _within(texts: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Yield the plain words that may be the name of something in what is named after them, and `that:word`.
+
+    "the get of HttpClient", "convert in utils.go": such words are names only if the repository has them there.
+    """
+    for index, preposition in enumerate(texts[:-1]):
+        named, owner = index - 1, index + 1
+        while named > 0 and texts[named].lower() in NOUNS:
+            named -= 1
+        while owner < len(texts) - 1 and texts[owner].lower() in (*NOUNS, *_ARTICLES):
+            owner += 1
+        if (
+            preposition.lower() in _IN | _OF
+            and named >= 0
+            and is_plain(texts[named])
+            and not is_plain(texts[owner])
+        ):
+            yield named, f"{texts[owner]}:{texts[named]}"
+
+
 def candidates(question: str) -> set[str]:
-    """Return the words of a question that may name something in a repository."""
-    return {form for token in _tokens(question) for form in _forms(token) if form}
+    """Return the words of a question that may name something in a repository; `where:word` is a word in another one."""
+    forms = [_forms(token) for token in _tokens(question)]
+    qualified = {name for _, name in _within([each[-1] for each in forms])}
+    return {form for each in forms for form in each if form} | qualified
 
 
 def is_version(word: str) -> bool:
