@@ -46,7 +46,7 @@ def questions(names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def known_names(row: dict[str, Any]) -> set[str]:
-    """Return the names of a labelled question that the repository would know, also as names in what is named with it."""
+    """Return the names of a labelled question that the repository would know, also as names in what is named too."""
     names = {str(row[key]).strip("`").removesuffix("()") for key in ("subject", "other")} - {""}
     return names | {name for name in question_names.candidates(row["ask"]) if name.partition(":")[2] in names}
 

@@ -73,6 +73,8 @@ _OF_DECLARED = {
     ),
     code_answers.declared,
 )
+# Of these a name is not looked for in a file or type: they have two, or are about lines with a word.
+_WITHOUT_PLACE = frozenset(["between", "relation", "word"])
 # Kinds of questions about one name that may have been removed.
 _OF_NAMES = frozenset(
     ["affected", "calls", "defined", "describe", "history", "introduced", "members", "used", "word"]
@@ -207,7 +209,7 @@ def _placed(
         named = "other" if folder == understood.other else "subject"
         return understood._replace(**{named: f"{folder}/"})
     for qualified in (f"{understood.place}:{understood.subject}", f"{understood.place}.{understood.subject}"):
-        if not understood.place or not understood.subject or understood.kind in ("between", "relation"):
+        if not understood.place or not understood.subject or understood.kind in _WITHOUT_PLACE:
             break
         found = lookups.symbols(connection, snapshot, qualified)
         if found and f".{found[0].name}".endswith(f".{lookups.short_name(understood.subject)}"):

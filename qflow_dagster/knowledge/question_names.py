@@ -87,6 +87,7 @@ _OF = frozenset(["of", "from", "on"])
 _OUTSIDE = frozenset(["outside", "except", "excluding", "besides", "than", "not"])
 _EXCLUDING = frozenset(["except", "excluding", "unlike", "than", "not", "without"])
 _EXCLUDING_FROM = frozenset(["apart", "aside", "instead", "except"])
+_PARAMETER = frozenset(["parameter", "param", "argument", "arg"])
 _MEMBERS = frozenset(
     ["methods", "functions", "members", "classes", "types", "files", "parts", "places", "lines"]
 )
@@ -185,15 +186,19 @@ def read(question: str, common: Collection[str], known: Collection[str] = (), re
 def _without_excluded(texts: Sequence[str], certainties: Sequence[int], repository: str) -> list[int]:
     """Return how sure names are, without what is not asked about beside another name.
 
-    That is what a question leaves out ("apart from Session", "not the one of Y"), and the repository itself.
+    That is what a question leaves out ("apart from Session", "not the one of Y"), a parameter ("the size parameter of
+    resize"), and the repository itself.
     """
     own = [text.lower() == repository.lower() for text in texts]
     others = any(sure >= LIKE_NAME and not same for sure, same in zip(certainties, own, strict=True))
     kept = [0 if same and others else sure for sure, same in zip(certainties, own, strict=True)]
     for index, sure in enumerate(kept):
         before = [text.lower() for text in texts[max(0, index - 2) : index]]
-        left_out = bool(before) and (
-            before[-1] in _EXCLUDING or (before[0] in _EXCLUDING_FROM and before[-1] in _OF)
+        beside = {text.lower() for text in (*texts[max(0, index - 1) : index], *texts[index + 1 : index + 2])}
+        left_out = (
+            not _PARAMETER.isdisjoint(beside)
+            or bool(before)
+            and (before[-1] in _EXCLUDING or (before[0] in _EXCLUDING_FROM and before[-1] in _OF))
         )
         if sure and left_out and any(other for at, other in enumerate(kept) if at != index):
             kept[index] = 0
@@ -214,17 +219,19 @@ def _place(texts: Sequence[str], certainties: Sequence[int]) -> int | None:
             if sure >= LIKE_NAME and texts[other] != text and not is_version(texts[other])
         ]
         before = max(index - 1, 0)
-        while before > 0 and texts[before].lower() in (*NOUNS, *_ARTICLES):
+        while before > 0 and texts[before].lower() in (*NOUNS, *_ARTICLES, "a", "an"):
             before -= 1
         preposition, path = texts[before].lower(), is_path(text)
         named = before - 1
-        while named > 0 and texts[named].lower() in NOUNS and named not in others:
+        while named > 0 and texts[named].lower() in NOUNS | _PARAMETER and named not in others:
             named -= 1
         inside = preposition in _IN or (
             preposition in _OF
             and (named in others or texts[before - 1].lower() in _MEMBERS)
             and any(other != before for other in others)
         )
+        # "The size parameter of resize" is not what is in it.
+        inside = inside and _PARAMETER.isdisjoint(map(str.lower, texts[named + 1 : before]))
         beside_code = path and any(
             certainties[other] >= certainties[index] and not is_path(texts[other]) for other in others
         )

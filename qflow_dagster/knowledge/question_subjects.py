@@ -27,7 +27,8 @@ _NEW = re.compile(
     re.IGNORECASE,
 )
 _LIKE = re.compile(
-    r"\b(?:like|similar to|such as|akin to|same as|besides?|next to|modelled on)\b", re.IGNORECASE
+    r"\b(?:(?<!['\u2019]d )(?<!would )like|similar to|such as|akin to|same as|besides?|next to|modelled on)\b",
+    re.IGNORECASE,
 )
 _SINCE = re.compile(
     r"\b(?:since|after|from|newer than|later than|beyond|past|ahead of|on top of|compared (?:with|to)|last looked)\b",
@@ -108,9 +109,13 @@ def subjects(kind: str, question: str, names: Sequence[str], place: str = "") ->
         both = [*named, place] if place else named
         return (both[0], both[1]) if len(both) > 1 else None
     if kind == "placement":
-        like = _LIKE.search(question)
-        if alike := next((name for name in named if like and name in question[like.end() :]), ""):
-            return alike, ""
+        after = [
+            (question.find(name, like.end()) - like.end(), name)
+            for like in _LIKE.finditer(question)
+            for name in named
+        ]
+        if alike := min((pair for pair in after if pair[0] >= 0), default=None):
+            return alike[1], ""
         if added := _NEW.search(question):
             noun = (added["noun"] or added["many"]).split()
             # Of "an error class" the first word says what it is like.
