@@ -113,9 +113,12 @@ def _with_absent(found: Answer, context: QuestionContext, asked: Read) -> Answer
     ]
     if not absent:
         return found
-    said = (
-        f"nothing in {context.snapshot.repository} has the name {listed(absent)}, which the question has, too"
-    )
+    said = f"nothing in {context.snapshot.repository} has the name {listed(absent)}"
+    if found.understood.kind == "defined" and any("_" in name for name in absent):
+        # "Session has a close_all, where is it?"
+        understood = found.understood._replace(kind=NOT_KNOWN)
+        return found._replace(understood=understood, words=f"{said}; {found.words}")
+    said += ", which the question has, too"
     return found._replace(
         words=f"{found.words.rstrip('.')}. Not certain: {said}", limits=(*found.limits, said)
     )

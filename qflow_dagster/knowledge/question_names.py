@@ -195,9 +195,8 @@ def _without_excluded(texts: Sequence[str], certainties: Sequence[int], reposito
     for index, sure in enumerate(kept):
         before = [text.lower() for text in texts[max(0, index - 2) : index]]
         beside = {text.lower() for text in (*texts[max(0, index - 1) : index], *texts[index + 1 : index + 2])}
-        left_out = (
-            not _PARAMETER.isdisjoint(beside)
-            or bool(before)
+        left_out = not _PARAMETER.isdisjoint(beside) or (
+            bool(before)
             and (before[-1] in _EXCLUDING or (before[0] in _EXCLUDING_FROM and before[-1] in _OF))
         )
         if sure and left_out and any(other for at, other in enumerate(kept) if at != index):
