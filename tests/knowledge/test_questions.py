@@ -344,7 +344,10 @@ def test_a_word_beside_the_kind_of_thing_is_what_is_meant(question: str, kind: s
 
 
 ABOUT_ONE_OF_SEVERAL = [
-    ("pager: stack ends in drain_queue, but I believe it is RetryPolicy. who calls RetryPolicy?", "RetryPolicy"),
+    (
+        "pager: stack ends in drain_queue, but I believe it is RetryPolicy. who calls RetryPolicy?",
+        "RetryPolicy",
+    ),
     ("Is KeyError the only thing lookup_tariff raises?", "lookup_tariff"),
     ("We drop MD5, so who still calls legacy_digest?", "legacy_digest"),
     ("I see no ImageCropperTests. Where is ImageCropper tested?", "ImageCropper"),
@@ -359,7 +362,9 @@ def test_a_question_is_about_one_of_the_names_it_has(question: str, subject: str
 
 
 def test_the_repository_itself_is_not_what_is_asked_about() -> None:
-    asked = parse("Acme has a RetryBehavior we could switch on, where does it live?", "acme", lambda words: {})
+    asked = parse(
+        "Acme has a RetryBehavior we could switch on, where does it live?", "acme", lambda words: {}
+    )
     assert (asked.kind, asked.subject) == ("defined", "RetryBehavior")
 
 
