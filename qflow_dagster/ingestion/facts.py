@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 # Incremented when a change of the code changes the facts of an unchanged blob.
-EXTRACTOR_VERSION = 14
+EXTRACTOR_VERSION = 15
 
 
 class SymbolFact(NamedTuple):

@@ -34,6 +34,17 @@ from qflow_dagster.knowledge.project_answers import line_of
 
 # Of variables, and of the packages of a manifest, this many are named.
 MAX_NAMES = 40
+# So many manifests are named.
+MAX_MANIFESTS = 3
+# The parts of a manifest that require packages, in the formats that have such parts.
+_REQUIRING = re.compile(
+    r"^\[[^\]\n]{0,99}dependenc(?:ies|y-groups)[^\]\n]{0,99}\](?:\r?\n(?!\[)[^\n]*+){0,2000}+|"
+    r"^dependencies\s{0,9}=\s{0,9}\[(?:\r?\n(?!\])[^\n]*+){0,2000}+|"
+    r"^install_requires\b[^\n]*+(?:\r?\n[ \t][^\n]*+){0,2000}+|"
+    r"\"(?:\w{0,20}dependencies|require(?:-dev)?)\"\s{0,9}:\s{0,9}\{[^{}]*+|"
+    r"\.add_\w{0,20}dependency\b[^\n]*+",
+    re.MULTILINE | re.IGNORECASE,
+)
 # Of files that read variables, the text of so many is looked at for names in variables.
 MAX_FILES = 200
 # The call that reads a variable, in the basic syntax of git grep and as what follows it.
@@ -181,8 +192,12 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
             said, line = _required(manifest)
             if wanted:
                 said += f" ({path}:{line}: {manifest.content.splitlines()[line - 1].strip()[:200]})"
+            # Of a manifest that is named, each package; of another one, the first.
+            lines = _lines(manifest) if len(parts) < MAX_MANIFESTS else [line]
+            rows = manifest.content.splitlines()
             parts.append(said)
             evidence.append(context.at(path, line, said))
+            evidence += [context.at(path, each, rows[each - 1]) for each in lines if each != line]
         elif "/" not in path and not wanted and path not in unread:
             parts.append(f"{path}: nothing")
             evidence.append(context.at(path, 1, "requires nothing"))
@@ -194,7 +209,7 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
         name = context.subject or "dependencies"
         also = f"; not read, or not completely: {listed(unread)}" if unread else ""
         raise UnansweredError(f"no manifest that is understood names {name}{also}")
-    sentence = listed(parts[:3], len(parts))
+    sentence = listed(parts[:MAX_MANIFESTS], len(parts))
     if wanted:
         if not any(package_names.is_equal(package, wanted) for package in _packages(found)):
             sentence = f"no package is called {wanted}, but these have it in their names: {sentence}"
@@ -224,12 +239,10 @@ def of_manifest(context: QuestionContext, path: str) -> tuple[str, list[Evidence
         context.limit(f"what {listed(adding)} adds to it is not listed")
     if not manifest.requirements:
         return f"{path} requires no packages", [context.at(path, 1, "requires nothing")]
-    said, line = _required(manifest)
-    entries = manifest.requirements[: 2 * MAX_NAMES]
-    lines = dict.fromkeys([line, *(line_of_package(manifest.content, entry.package) for entry in entries)])
+    said, _ = _required(manifest)
     rows = manifest.content.splitlines()
     return f"{path} requires {said.removeprefix(f'{path}: ')}", [
-        context.at(path, each, rows[each - 1]) for each in lines
+        context.at(path, each, rows[each - 1]) for each in _lines(manifest)
     ]
 
 
@@ -249,6 +262,15 @@ def _required(manifest: _Manifest) -> tuple[str, int]:
     more = max(len(required) - MAX_NAMES, 0) + max(len(development) - MAX_NAMES, 0)
     said += f" and {more} more" if more else ""
     return said, line_of_package(manifest.content, manifest.requirements[0].package)
+
+
+def _lines(manifest: _Manifest) -> list[int]:
+    """Return the lines of the packages that are named of a manifest, at run time before development, each once."""
+    shown: list[str] = []
+    for development in (False, True):
+        kind = [entry.package for entry in manifest.requirements if entry.development == development]
+        shown += kind[:MAX_NAMES]
+    return list(dict.fromkeys(line_of_package(manifest.content, package) for package in shown))
 
 
 def _versions(context: QuestionContext, runtime: str | None) -> tuple[str, list[Evidence]]:
@@ -298,16 +320,28 @@ def _packages(found: list[_Manifest]) -> dict[str, None]:
 
 
 def line_of_package(content: str, package: str) -> int:
-    """Return the line of a manifest that requires a package: where it is a key, a value, else named at all."""
+    """Return the line of a manifest that requires a package: where it is a key, a value, else named at all.
+
+    The parts that require come first: features, scripts and plugins have names of packages, too.
+    """
     name = re.escape(package)
-    for pattern in (
-        rf"^\[[\w.-]*dependencies\.{name}\]",
-        rf"^[ \t]{{0,40}}[\"']?{name}[\"']? ?[:=]",
-        rf"<artifactId>{name}<",
-        rf"(?<![\w@/.-]){name}(?![\w/-])",
-    ):
-        if match := re.search(pattern, content, re.MULTILINE):
-            return content.count("\n", 0, match.end()) + 1
+    patterns = [
+        re.compile(pattern, re.MULTILINE)
+        for pattern in (
+            rf"^\[[\w.-]*dependencies\.{name}\]",
+            rf"^[ \t]{{0,40}}[\"']?{name}[\"']? ?[:=]",
+            rf"<artifactId>{name}<",
+            rf"(?:[\"']|\{{:){name}(?![\w./-])",
+            rf"^[ \t]{{0,40}}(?:require[ \t]{{1,9}})?{name}(?![\w./-])",
+            rf"/{name}(?:\.git)?[\"']",
+            rf"(?<![\w@/.-]){name}(?![\w/-])",
+        )
+    ]
+    for part in [*_REQUIRING.finditer(content), None]:
+        start, end = part.span() if part else (0, len(content))
+        for pattern in patterns[: -1 if part else None]:
+            if match := pattern.search(content, start, end):
+                return content.count("\n", 0, match.end()) + 1
     return line_of(content, package)
 
 

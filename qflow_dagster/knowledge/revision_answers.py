@@ -276,9 +276,10 @@ def between(context: QuestionContext) -> tuple[str, list[Evidence]]:
         + listed(commits)
         + (", not named" if len(commits) > MAX_ROWS else "")
     )
-    path = paths[0] if paths else None
-    evidence = [of_commit(row, path) for row in changes.commits[:MAX_ROWS]]
+    evidence = [of_commit(row, paths[0] if paths else None) for row in changes.commits[:MAX_ROWS]]
     shown = [(how, file.path) for how, some in whole.items() for file in some[:MAX_ROWS]]
+    changed = [file.path for file in files[:MAX_ROWS] if file.status not in ("A", "D")]
+    evidence += [Evidence(oids[1], path, None, "changed") for path in changed]
     did = revisions.commits_of_files(objects, oids[0], oids[1], [path for _, path in shown])
     for how, path in shown:
         evidence.append(Evidence(oids[how == "files added"], path, None, how))

@@ -293,6 +293,33 @@ def test_a_class_of_kotlin_has_its_constructor_on_another_line() -> None:
     assert facts.symbols[1].signature.endswith(": Kiln(heat)")
 
 
+# Code of Kotlin that its grammar does not know.
+UNKNOWN_OF_KOTLIN = [
+    "val kiln = object : Kiln<T>, Cold by other(heat()) {\n    override fun close() {}\n  }",
+    "fun all() { for (i in 0..<size) heat() }",
+    "class Actual actual constructor(\n    @JvmField internal actual val heat: Heat,\n    actual val size: Int\n  )",
+    "class Cold\n  // Cold, and (trusted).\n  internal actual constructor(val heat: Int)",
+    "class Cold\n  /**\n   * Of a caller.\n   */\n  internal constructor(\n    val heat: Int,\n    val size: Int,\n"
+    "    val kind: Int,\n  )",
+    "fun names() = kinds.map(KClass<*>::name)",
+    'fun of(kind: String) = when (kind) {\n    "a",\n    -> heat()\n    else -> 1\n  }',
+    "val mask = heat(0b0010)",
+    "fun stop() { final = true; heat(inline = false) }",
+]
+
+
+@pytest.mark.parametrize("unknown", UNKNOWN_OF_KOTLIN)
+def test_what_the_grammar_of_kotlin_does_not_know_hides_nothing_else(unknown: str) -> None:
+    source = f"class Oven(val other: Kiln) {{\n  {unknown}\n\n  fun warm() = heat()\n}}\n\nclass Last\n"
+    facts = extract(source.encode(), "Kotlin")
+    assert facts.parse_error_count == 0
+    named = {symbol.qualified_name: symbol.start_line for symbol in facts.symbols}
+    assert (named["Oven"], named["Oven.warm"]) == (1, source[: source.index("fun warm")].count("\n") + 1)
+    assert named["Last"] == source[: source.index("class Last")].count("\n") + 1
+    calls = [pair for symbol in facts.symbols for pair in zip(symbol.calls, symbol.call_counts, strict=True)]
+    assert sum(number for name, number in calls if name == "heat") == source.count("heat(")
+
+
 @pytest.mark.parametrize(
     ("language", "parameter", "declared", "short"),
     [

@@ -5,6 +5,7 @@ from sqlalchemy import Engine
 
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import answers, manifests
+from qflow_dagster.knowledge.configuration_answers import line_of_package
 from qflow_dagster.knowledge.evidence import NOT_KNOWN, Answer
 from tests.ingestion.conftest import GitRepository, Ingested
 
@@ -152,6 +153,66 @@ def test_what_a_manifest_or_file_needs_is_said_as_it_is_written(
     assert place in {(evidence.path, evidence.line) for evidence in answer.evidence}
     assert ("what Directory.Build.props adds to it is not listed" in answer.limits) == ("csproj" in question)
     assert "shop.heat" not in answer.words
+
+
+# A manifest whose other lines have the names of packages, too; and the lines of its packages.
+NAMED_TWICE = {
+    "Cargo.toml": (
+        '[features]\nserde = ["dep:serde"]\n\n[dependencies]\nheat = { version = "1", package = "core" }\n'
+        'serde = "1"\n\n[target.\'cfg(unix)\'.dependencies.libc]\nversion = "0.2"\n',
+        {"serde": 6, "core": 5, "libc": 8},
+    ),
+    "package.json": (
+        '{\n "keywords": ["react"],\n "scripts": {\n  "eslint": "eslint ."\n },\n'
+        ' "devDependencies": {\n  "eslint": "9",\n  "react": "19"\n }\n}\n',
+        {"eslint": 7, "react": 8},
+    ),
+    "composer.json": (
+        '{\n "name": "a/b",\n "suggest": {\n  "c/d": "for d"\n },\n "require": {\n  "c/d": "1"\n }\n}\n',
+        {"c/d": 7},
+    ),
+    "pyproject.toml": (
+        '[project]\nkeywords = ["attrs"]\ndependencies = [\n  "attrs[x]>=1",\n]\n\n[dependency-groups]\n'
+        'dev = ["ruff"]\n\n[tool.ruff]\nline-length = 99\n',
+        {"attrs": 4, "ruff": 8},
+    ),
+    "setup.cfg": (
+        "[options]\n# attrs is required\ninstall_requires =\n    rich\n    attrs>=1\n",
+        {"attrs": 5, "rich": 4},
+    ),
+    "go.mod": (
+        "module x\n// about a.b/c\nrequire a.b/c v1\nrequire (\n\ta.b/d v1\n)\n",
+        {"a.b/c": 3, "a.b/d": 5},
+    ),
+    "x.gemspec": (
+        's.description = "rack and csv"\ns.add_dependency "csv"\ns.add_runtime_dependency("rack", "~> 3")\n',
+        {"csv": 2, "rack": 3},
+    ),
+    "Gemfile": ('# Uses rake\ngem "rake"\n', {"rake": 2}),
+    "Package.swift": (
+        '// Uses log\nlet name = "oven"\n.package(url: "https://x.y/a/log.git", from: "1.0.0"),\n',
+        {"log": 3},
+    ),
+    "A.csproj": ('<!-- Flour -->\n<PackageReference Include="Flour" />\n', {"Flour": 2}),
+    "build.gradle": ('// a.b:c\n  implementation "a.b:c:1.0"\n', {"a.b:c": 2}),
+    "mix.exs": ('# plug\n    {:plug, "~> 1.0"},\n', {"plug": 2}),
+}
+
+
+@pytest.mark.parametrize("path", NAMED_TWICE)
+def test_the_line_of_a_package_is_where_it_is_required(path: str) -> None:
+    content, lines = NAMED_TWICE[path]
+    assert {package: line_of_package(content, package) for package in lines} == lines
+
+
+def test_each_package_that_is_named_has_its_line_as_evidence(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    gemspec = 's.add_dependency "csv"\ns.add_dependency "rack"\ns.add_development_dependency "rake"\n'
+    repository.commit({"oven.gemspec": gemspec})
+    answer = _ask("what are the dependencies?", engine, repository, ingested)
+    lines = [evidence.line for evidence in answer.evidence if evidence.path == "oven.gemspec"]
+    assert lines == [1, 2, 3]
 
 
 def test_what_is_no_code_is_not_said_to_import_nothing(

@@ -59,7 +59,11 @@ def test_changes_between_releases(engine: Engine, repository: GitRepository, ing
                 wrong.append((pair, path, answer.words))
         assert wrong == []
         named = answers.of(connection, snapshot, ParsedQuestion("between", "1.0.0..1.1.0", "net/oven.go"))
-    assert [item.words.partition(" ")[2] for item in named.evidence] == ["Bob: Warmer"]
+        several = answers.of(connection, snapshot, ParsedQuestion("between", "1.0.0..1.1.0"))
+    assert [item.words.partition(" ")[2] for item in named.evidence] == ["Bob: Warmer", ""]
+    # The files that changed, after the commits; those that are new or gone have their commits.
+    changed = [item.path for item in several.evidence if item.words == "changed"]
+    assert changed == ["net/oven.go", "net_of.go"]
 
 
 def test_a_release_is_known_by_the_end_of_one_tag(repository: GitRepository) -> None:

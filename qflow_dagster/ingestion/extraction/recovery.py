@@ -1,4 +1,4 @@
-"""Recovery from what a parser without a preprocessor cannot read, in C, C++ and C#; and from one ambiguity of Kotlin.
+"""Recovery from what a parser without a preprocessor cannot read, in C, C++ and C#; and from gaps in Kotlin's grammar.
 
 Four classes of code lose whole types otherwise: a macro between `class` and its name (`class EXPORT_API Name {`), one
 before what a function returns (`LIB_INLINE std::string name() {`), one that is a line of its own before a declaration
@@ -6,7 +6,8 @@ before what a function returns (`LIB_INLINE std::string name() {`), one that is 
 calls of Linux are functions behind a macro. The text is changed for the parser only, byte for byte as long, so that
 positions stay those of the source. Of what it does not see, comments and calls are read from the text. A class of
 Kotlin with two annotations is taken for an expression at times, without an error; without its annotations it is not;
-and a primary constructor on the line after the name of its class ends the class.
+and a primary constructor on the line after the name of its class ends the class. Where a file of Kotlin has errors,
+what its grammar does not know (`object : Type by other {`, `..<`, `actual val` of a constructor) is left out.
 """
 
 import re
@@ -61,8 +62,24 @@ SYSCALL = re.compile(
 )
 # What is between the name of a class of Kotlin and the parenthesis of its constructor, if that is on another line.
 CONSTRUCTOR = re.compile(
-    rb"(?<=\bclass )\w++(?:<[^<>{}()]{0,200}+>)?+([ \t\r]*+\n\s*+(?:@[\w.]++(?:\([^()\n]{0,200}+\))?+\s++){0,5}+"
-    rb"(?:(?:private|internal|protected|public)\s++)?+constructor\s*+)\("
+    rb"(?<=\bclass )\w++(?:<[^<>{}()]{0,200}+>)?+([ \t\r]*+\n\s*+"
+    rb"(?:(?:@[\w.]++(?:\([^()\n]{0,200}+\))?+|//[^\n]*+|/\*(?:[^*]|\*(?!/)){0,2000}+\*/)\s++){0,9}+"
+    rb"(?:(?:private|internal|protected|public|actual)\s++){0,2}+constructor\s*+)\("
+)
+COMMENT = re.compile(rb"/\*(?:[^*]|\*(?!/))*+(?:\*/)?+|//[^\n]*+")
+# The head of an anonymous object of Kotlin, and what it delegates to.
+OBJECT = re.compile(rb"\bobject\s*+:[^{}=;]{1,500}+(?=\{)")
+DELEGATE = re.compile(rb"\bby\s++[^\s,(){}]++(?:\([^(){}]{0,200}+\)[^\s,(){}]*+){0,3}+")
+# What the grammar of Kotlin does not know: the end of `0..<size`, the star of `KClass<*>::name`, the comma of
+# `"a", ->`, the modifier of `actual val bytes: ByteArray,` and `actual constructor(`.
+UNKNOWN = re.compile(
+    rb"(?<=\.\.)<|<\*>(?=::)|,(?=\s{1,200}->)|"
+    rb"\b(?:actual|expect)(?=\s++(?:constructor\b|(?:val|var)\s++\w++\s*+:[^\n={()]{1,200}(?:,\s|(?:,\s*+)?\))))"
+)
+# Binary numbers; and modifiers that are names: `inline = true`.
+BINARY = re.compile(rb"\b0[bB][01_]{1,80}[uU]?L?\b")
+NAMED_AS_MODIFIER = re.compile(
+    rb"\b(?:final|inline|open|override|abstract|external|operator|infix|suspend|inner)(?=[ \t]*+=[^=])"
 )
 MAX_PARAMETERS = 500
 ARGUMENTS = re.compile(rb"\([^()]{0,500}+(?:\([^()]{0,500}+\)[^()]{0,500}+){0,9}+\)")
@@ -117,11 +134,28 @@ def with_joined_constructors(grammar: str, source: bytes) -> bytes:
         after = source[match.end() : match.end() + MAX_PARAMETERS].partition(b"//")[0]
         blanks = [match.end() + at for at, byte in enumerate(after) if byte == 0x20][: len(line_ends)]
         if len(blanks) == len(line_ends):
+            start, end = match.span(1)
+            text[start:end] = COMMENT.sub(_enclosed, match[1])
             for position in line_ends:
                 text[position] = 0x20
             for position in blanks:
                 text[position] = 0x0A
     return bytes(text)
+
+
+def without_unknown_kotlin(grammar: str, source: bytes) -> tuple[bytes, list[Span]]:
+    """Return the text of Kotlin without what its grammar does not know, and the spans of what objects delegate to."""
+    if grammar != "kotlin":
+        return source, []
+    spans = [
+        delegate.span()
+        for head in OBJECT.finditer(source)
+        for delegate in DELEGATE.finditer(source, *head.span())
+    ]
+    text = UNKNOWN.sub(lambda match: _blank(match[0]), without(source, spans))
+    text = BINARY.sub(lambda match: b"1" * len(match[0]), text)
+    text = NAMED_AS_MODIFIER.sub(lambda match: b"x" * len(match[0]), text)
+    return text, spans
 
 
 def annotations_in_expressions(root: Node, source: bytes) -> list[Span]:
@@ -145,6 +179,14 @@ def without(source: bytes, spans: Iterable[Span]) -> bytes:
     for start, end in spans:
         text[start:end] = _blank(source[start:end])
     return bytes(text)
+
+
+def _enclosed(comment: "re.Match[bytes]") -> bytes:
+    """Return a comment that does not end with its line: `/* ... */`, blanks if it is too short."""
+    text = comment[0]
+    if text.startswith(b"/*"):
+        return text
+    return b"/*" + text[2:-2] + b"*/" if text[3:] else _blank(text)
 
 
 def _function(match: "re.Match[bytes]") -> bytes:

@@ -126,16 +126,21 @@ def parse(grammar: Grammar, source: bytes, timeout: float) -> tuple[Tree, list[S
     Also return the spans that the tree lacks.
 
     Where there are errors and the language has a preprocessor, only the first branch of each condition is read, and
-    macros that are lines of their own are not, if that has fewer errors.
+    macros that are lines of their own are not, if that has fewer errors; nor is what Kotlin's grammar does not know.
     """
     source = recovery.with_joined_constructors(grammar.name, recovery.without_macros(grammar.name, source))
     tree = _parse(grammar, source, timeout)
     if tree is None:
         return None
     if grammar.name == "kotlin" and (taken := recovery.annotations_in_expressions(tree.root_node, source)):
-        tree = _parse(grammar, recovery.without(source, taken), timeout) or tree
+        source = recovery.without(source, taken)
+        tree = _parse(grammar, source, timeout) or tree
     lacking: list[Span] = []
-    for change in (recovery.first_branches, recovery.without_macro_calls):
+    for change in (
+        recovery.first_branches,
+        recovery.without_macro_calls,
+        recovery.without_unknown_kotlin,
+    ):
         if not tree.root_node.has_error:
             break
         text, spans = change(grammar.name, source)
