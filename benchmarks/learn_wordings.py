@@ -33,7 +33,7 @@ MIN_WORDINGS = 3
 # A word that so many questions have is no name unless it is marked as one.
 MIN_COMMON = 8
 # Of the hidden layer; and how often all questions are shown: more of either gains nothing.
-WIDTH, EPOCHS = 64, 10
+WIDTH, EPOCHS = 32, 10
 
 
 def questions(names: Sequence[str]) -> list[dict[str, Any]]:
