@@ -117,7 +117,7 @@ def symbols(connection: Connection, snapshot: Snapshot, name: str) -> list[Symbo
 def existing(connection: Connection, snapshot: Snapshot, words: Collection[str]) -> dict[str, set[str]]:
     """Return those of some words that name something in the snapshot, in the case they have, and its kinds.
 
-    A file or folder is of kind "path".
+    A file or folder is of kind "path", also without its extension if that is no word of a language: "cookie-jar".
     """
     shorts = {word: re.split(r"[.#/\\]|::|->", re.sub(r"^([^<]*\w)<.+>$", r"\1", word))[-1] for word in words}
     query = text(f"""
@@ -131,7 +131,8 @@ def existing(connection: Connection, snapshot: Snapshot, words: Collection[str])
     found = {word: kinds[short] for word, short in shorts.items() if short in kinds and "/" not in word}
     query = text(f"""
         SELECT w.word FROM unnest(CAST(:words AS text[])) w(word) WHERE EXISTS (
-            SELECT FROM files f WHERE {IN_SNAPSHOT} AND strpos('/' || f.path || '/', '/' || w.word || '/') > 0)
+            SELECT FROM files f WHERE {IN_SNAPSHOT} AND (strpos('/' || f.path || '/', '/' || w.word || '/') > 0
+              OR (w.word ~ '\\w-\\w' AND strpos('/' || f.path, '/' || w.word || '.') > 0)))
     """)
     paths = {word.strip("/").removeprefix("./"): word for word in words if word not in found}
     parameters = {**snapshot.interval, "words": sorted(set(paths) - {""})}

@@ -5,8 +5,8 @@ Belongs here: words and how they are written. Does not belong here: what is aske
 """
 
 import re
+from calendar import day_name, month_name
 from collections.abc import Collection, Iterator, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 MAX_WORDS = 60
@@ -60,7 +60,7 @@ _REWRITTEN = tuple(
 _QUOTES = "`'\"\u201c\u201d\u2018\u2019"
 _AROUND = ",;:.()[]{}<>*\u2026\u2013\u2014" + _QUOTES
 _VERSION = re.compile(
-    r"v?\d+(?:\.\w+)+(?:-[\w.]+)?$|v\d+(?:-\w+(?:\.\w+)*)?$|(?=\w*\d)[0-9a-f]{7,40}$|HEAD(?:[~^]\d*)*$|"
+    r"v?\d+(?:\.\w+)+(?:-[\w.]+)?$|r\d{2,}$|v\d+(?:-\w+(?:\.\w+)*)?$|(?=\w*\d)[0-9a-f]{7,40}$|HEAD(?:[~^]\d*)*$|"
     r"[\w./-]*@v?\d+(?:\.\w+)+$|(?:\w+/)?(?:\w+-)*(?:release|rel|version|deploy|build|prod|staging)[-/](?:[\w-]+-)?v?\d[\w.-]*$|"
     r"(?:\w+/)?(?:[a-z]+-)+v?\d+(?:\.\d+)+$"
 )
@@ -80,6 +80,8 @@ _ABBREVIATIONS = ("i.e", "e.g", "etc", "w.r.t", "a.k.a", "c.f", "vs")
 _POSSESSIVE = re.compile(r"\w['\u2019]s$")
 _PARAMETERS = re.compile(r"\([^()]*\)$")
 
+
+_CALENDAR = frozenset(name.lower() for name in (*month_name, *day_name) if name)
 
 # What stands before the place of something: "close in src/net.c", "the close of src/net.c".
 _IN = frozenset(["in", "inside", "within", "under", "below", "across"])
@@ -132,10 +134,13 @@ def read(question: str, common: Collection[str], known: Collection[str] = (), re
     tokens = _tokens(question)
     forms = [_forms(token) for token in tokens]
     texts = [next((form for form in each if form in known), each[-1]) for each in forms]
-    for index, (owner, member) in enumerate(pairwise(texts)):
-        # "Session's close" is Session.close.
-        if _POSSESSIVE.search(tokens[index]) and owner in known and member in known:
-            texts[index], texts[index + 1] = "", f"{owner}.{member}"
+    for index, owner in enumerate(texts[:-1]):
+        # "Session's private close" is Session.close.
+        at = index + 1
+        while at < len(texts) - 1 and texts[at].lower() in _ARTICLES:
+            at += 1
+        if _POSSESSIVE.search(tokens[index]) and owner in known and texts[at] in known:
+            texts[index], texts[at] = "", f"{owner}.{texts[at]}"
     certainties = [
         _certainty(token, index, texts, common, known) if texts[index] else 0
         for index, token in enumerate(tokens)
@@ -344,6 +349,7 @@ def _certainty(
     beside = lower not in NOUNS and (
         (before in NOUNS and lower not in common and earlier not in _ANY)
         or (after in NOUNS and before in _ARTICLES and later not in _DESCRIBING)
+        or (after in KINDS and not index and text[:1].isupper() and text in known)
     )
     # "I", and the first word of a sentence, have a capital without being names.
     usual = (
@@ -357,7 +363,7 @@ def _certainty(
         return KNOWN
     if is_version(text) or (re.search(r"[A-Za-z]", text) and (_is_marked(token) or _LIKE_CODE.search(text))):
         return LIKE_CODE
-    if not re.search(r"[A-Za-z]", text) or lower in common:
+    if not re.search(r"[A-Za-z]", text) or lower in common or lower in _CALENDAR:
         return 0
     if "/" in text or beside or (after in NOUNS and before not in _ANY and lower not in NOUNS):
         return LIKE_NAME

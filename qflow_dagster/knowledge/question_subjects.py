@@ -21,7 +21,7 @@ _NEW = re.compile(
     r"\b(?:(?:new|another|additional|second|third|extra|one more|my own|our own|further|custom)|"
     r"(?:add(?:ing)?|writ(?:e|ing)|wrote|creat(?:e|ing)|contribut(?:e|ing)|introduc(?:e|ing)|stick|"
     r"put(?:ting)?|plac(?:e|ing)|register(?:ing)?|does|would|should) (?:an?|my|our|the)(?: new| custom| own)?)\s+"
-    r"(?P<noun>(?:[\w-]+\s+){0,3}?[\w-]+)"
+    r"(?:(?:kind|sort|type)s? of\s+(?:an?\s+)?)?(?P<noun>(?:[\w-]+\s+){0,3}?[\w-]+)"
     + _AFTER
     + r"|\bwhere (?:do|are) (?:the |our |all )?(?P<many>[\w-]+)s (?:live|go|sit|belong|kept|stored)\b",
     re.IGNORECASE,

@@ -302,7 +302,8 @@ def _learned(question: str, names: Names, readings: Sequence[Reading]) -> Parsed
     if several and kind != "between" and probability <= SURE:
         # What is asked of two revisions is hardly anything else.
         kind, probability, rival = "between", MIN_PROBABILITY, kind
-    least = SURE if names.by_chance else MIN_PROBABILITY if names.names else MIN_WITHOUT_NAME
+    named = bool(names.names) and kind not in _WITHOUT_NAME
+    least = SURE if names.by_chance else MIN_PROBABILITY if named else MIN_WITHOUT_NAME
     if probability < least or kind == "search":
         return None
     # Then the question describes something, with a word that happens to be a name.

@@ -271,7 +271,7 @@ def test_questions_of_two_subjects(question: str, subject: str, other: str) -> N
 
 def test_a_main_clause_is_understood_alone_and_named() -> None:
     understood = parse(
-        "Where is connect_all defined because the port seems wrong on Windows and I cannot explain it"
+        "Where is connect_all defined so that the server may start, and which port does it use?"
     )
     assert (understood.kind, understood.subject, understood.clause) == (
         "defined",
