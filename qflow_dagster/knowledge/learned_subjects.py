@@ -6,6 +6,7 @@ which `python -m benchmarks.learn_wordings` learns. Does not belong here: which 
 is asked about the name (`learned_wordings`).
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -71,7 +72,7 @@ def about(names: Names) -> Names:
 def score(names: Names, index: int) -> float:
     """Return how much speaks for a mention as what a question is about; only scores of one question compare."""
     weights = load()
-    return sum(weights.get(feature, 0.0) for feature in features(names, index))
+    return math.fsum(weights.get(feature, 0.0) for feature in features(names, index))
 
 
 def features(names: Names, index: int) -> set[str]:
