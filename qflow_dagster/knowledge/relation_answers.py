@@ -4,7 +4,6 @@ Does not belong here: following the edges (`graph`).
 """
 
 import re
-from collections.abc import Collection, Sequence
 
 from qflow_dagster.knowledge import callers, graph, lookups, mentions
 from qflow_dagster.knowledge.declarations import TYPES, Definition, titled
@@ -17,15 +16,13 @@ from qflow_dagster.knowledge.evidence import (
     listed,
 )
 from qflow_dagster.knowledge.graph import MAX_DEPTH, Step
-from qflow_dagster.knowledge.inheritance import Base, Inheritance, location
+from qflow_dagster.knowledge.inheritance import Inheritance, location
 from qflow_dagster.knowledge.lookups import SymbolLocation
 from qflow_dagster.metrics import queries as metrics
 
 # Of a line that has a name, so much is quoted.
 MAX_LENGTH = 120
 INHERITS = "inherits from"
-# What each class has without saying so.
-_OF_ALL = frozenset({"object", "Object", "System.Object", "Any"})
 
 
 def related(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -125,10 +122,10 @@ def _describe_common(
     if not first or not second:
         return
     inheritance = Inheritance(context.connection, context.snapshot)
-    of_second = _all_bases(inheritance, second, {})
+    of_second = inheritance.ancestry(second).found
     common = [
         (base, steps + of_second[key][1])
-        for key, (base, steps) in _all_bases(inheritance, first, of_second).items()
+        for key, (base, steps) in inheritance.ancestry(first, of_second).found.items()
         if key in of_second
     ]
     # Those of the repository first.
@@ -152,33 +149,6 @@ def _parts(context: QuestionContext) -> list[SymbolLocation]:
         return []
     named = lookups.symbols(context.connection, context.snapshot, context.subject)
     return next((group for group in callers.apart(named) if symbol in group), [symbol])
-
-
-def _all_bases(
-    inheritance: Inheritance, parts: Sequence[SymbolLocation], known: Collection[object]
-) -> dict[object, tuple[Base, list[Step]]]:
-    """Return the bases of a type and theirs, nearest first, each with the way to it; those that are known not further.
-
-    The key is the place of a base, or the name of one that is not of the repository. Bases that several types may be
-    meant by are left out.
-    """
-    found: dict[object, tuple[Base, list[Step]]] = {}
-    level: list[tuple[SymbolLocation, list[Step]]] = [(part, []) for part in parts]
-    for _ in range(MAX_DEPTH):
-        following = []
-        for derived, way in level:
-            for base in inheritance.bases(derived):
-                groups = callers.apart([location(d) for d in base.definitions])
-                key: object = groups[0][0][:2] if groups else base.name
-                if len(groups) > 1 or base.name in _OF_ALL or key in found:
-                    continue
-                found[key] = (
-                    base,
-                    [*way, Step(derived.name, base.name, derived.path, base.line or derived.line)],
-                )
-                following += [(part, found[key][1]) for group in groups for part in group if key not in known]
-        level = following
-    return found
 
 
 def _calls(one: QuestionContext, two: QuestionContext) -> list[Step]:
