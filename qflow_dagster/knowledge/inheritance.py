@@ -30,6 +30,8 @@ from qflow_dagster.knowledge.scopes import Scopes
 
 # Types are followed through so many others.
 MAX_LEVELS = 6
+INHERITS = "inherits from"
+IMPLEMENTS = "implements"
 # What each class has without saying so.
 _OF_ALL = frozenset({"object", "Object", "System.Object", "Any"})
 
@@ -37,12 +39,13 @@ _OF_ALL = frozenset({"object", "Object", "System.Object", "Any"})
 class Base(NamedTuple):
     """A base as a declaration names it, and the types of the repository that it refers to; none if it is of others.
 
-    `line` is where the body of the type takes it in; 0 if the declaration names it.
+    `line` is where the body of the type takes it in; 0 if the declaration names it. The verb is the declaration's.
     """
 
     name: str
     definitions: list[Definition]
     line: int = 0
+    verb: str = INHERITS
 
 
 class Derived(NamedTuple):
@@ -98,12 +101,16 @@ class Inheritance:
         for mixin in self._mixins_of(symbol.path) if symbol.kind in {*TYPES, "module"} else ():
             if mixin.type_line == symbol.line and short_name(mixin.type_name) == short_name(symbol.name):
                 names.setdefault(mixin.name, mixin.line)
+        before, _, after = symbol.signature.partition(f" {IMPLEMENTS} ")
+        head = f"{before.partition(' extends ')[0]} {IMPLEMENTS} {after}"
+        implemented = qualified_bases_of(symbol.kind, symbol.name, head) if after else []
         bases = []
         for name, line in names.items():
+            verb = IMPLEMENTS if name in implemented else INHERITS
             apart: dict[int, list[Definition]] = {}
             for found in self.scopes.base_types(declared, name) if declared else ():
                 apart.setdefault(arity(found), []).append(found)
-            bases += [Base(name, definitions, line) for definitions in apart.values() or ([],)]
+            bases += [Base(name, definitions, line, verb) for definitions in apart.values() or ([],)]
         return bases
 
     def ancestry(self, parts: Sequence[SymbolLocation], known: Collection[object] = ()) -> Ancestry:

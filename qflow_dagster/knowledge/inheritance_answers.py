@@ -202,7 +202,10 @@ def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
     inheritance = Inheritance(context.connection, context.snapshot)
     parts = list(context.meant or (context.definition(),))
     parts += type_parts.with_parameters(context, parts)
-    found = {_titled(base): (part.path, base) for part in parts for base in inheritance.bases(part)}
+    found: dict[str, tuple[str, Base]] = {}
+    for part in parts:
+        for base in inheritance.bases(part):
+            found.setdefault(_titled(base), (part.path, base))
     named = {name: base.definitions for name, (_, base) in found.items()}
     evidence = [context.at(part.path, part.line, part.signature) for part in context.declared(parts)]
     where = f"{titled(parts[0])} ({evidence[0].path}:{evidence[0].line})"
@@ -210,18 +213,20 @@ def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
         return _embedded(context, parts[0], where)
     if not named:
         return f"{where} names no base class", evidence
-    items = []
+    items: dict[str, list[str]] = {}
     for name, definitions in named.items():
         places = [f"{d.path}:{d.line}" for d in definitions]
         elsewhere = [] if definitions or _is_declared(context, name) else ["not of the repository"]
         said = " or ".join(places or elsewhere)
-        items.append(f"{name} ({said})" if 0 < len(places or elsewhere) <= MAX_BASES else name)
+        item = f"{name} ({said})" if 0 < len(places or elsewhere) <= MAX_BASES else name
+        items.setdefault(found[name][1].verb, []).append(item)
         evidence += [context.at(d.path, d.line, d.signature) for d in definitions[:MAX_BASES]]
     evidence += [
         context.at(path, base.line, f"takes in {name}") for name, (path, base) in found.items() if base.line
     ]
     through, further = _further_bases(context, inheritance, parts)
-    return f"{where} inherits from {listed(items)}{through}", evidence + further
+    bases_said = " and ".join(f"{verb} {listed(some)}" for verb, some in items.items())
+    return f"{where} {bases_said}{through}", evidence + further
 
 
 def _further_bases(

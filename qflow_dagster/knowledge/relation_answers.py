@@ -16,13 +16,12 @@ from qflow_dagster.knowledge.evidence import (
     listed,
 )
 from qflow_dagster.knowledge.graph import MAX_DEPTH, Step
-from qflow_dagster.knowledge.inheritance import Inheritance, location
+from qflow_dagster.knowledge.inheritance import INHERITS, Inheritance, location
 from qflow_dagster.knowledge.lookups import SymbolLocation
 from qflow_dagster.metrics import queries as metrics
 
 # Of a line that has a name, so much is quoted.
 MAX_LENGTH = 120
-INHERITS = "inherits from"
 
 
 def related(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -30,10 +29,13 @@ def related(context: QuestionContext) -> tuple[str, list[Evidence]]:
     other = context._replace(subject=context.other, other=context.subject, meant=())
     parts: list[str] = []
     evidence: list[Evidence] = []
+    inherits = False
     for one, two in ((context, other), (other, context)):
-        for way, verb in ((_inheritance(one, two), INHERITS), (_calls(one, two), "calls")):
+        inherited = _inheritance(one, two)
+        inherits |= bool(inherited)
+        for way, verb in ((inherited, INHERITS), (_calls(one, two), "calls")):
             _describe(context, way, verb, parts, evidence)
-    if not any(f" {INHERITS} " in part for part in parts):
+    if not inherits:
         _describe_common(context, other, parts, evidence)
     path, other_path = context.path(), other.path()
     for one, two in ((context, other), (other, context)):
@@ -58,9 +60,12 @@ def _describe(
     context: QuestionContext, way: list[Step], verb: str, parts: list[str], evidence: list[Evidence]
 ) -> None:
     if way:
-        steps = [f"{step.target} ({step.path}:{step.line})" for step in way]
-        parts.append(f"{way[0].source} {verb} " + f", which {verb} ".join(steps))
-        evidence += [context.at(step.path, step.line, f"{step.source} {verb} {step.target}") for step in way]
+        steps = [f"{step.verb or verb} {step.target} ({step.path}:{step.line})" for step in way]
+        parts.append(f"{way[0].source} " + ", which ".join(steps))
+        evidence += [
+            context.at(step.path, step.line, f"{step.source} {step.verb or verb} {step.target}")
+            for step in way
+        ]
 
 
 def _describe_naming(
@@ -106,7 +111,8 @@ def _inheritance(one: QuestionContext, two: QuestionContext) -> list[Step]:
         following = []
         for derived, way in ways:
             for base in inheritance.bases(derived):
-                longer = [*way, Step(derived.name, base.name, derived.path, base.line or derived.line)]
+                step = Step(derived.name, base.name, derived.path, base.line or derived.line, base.verb)
+                longer = [*way, step]
                 if other and any((d.path, d.line) == (other.path, other.line) for d in base.definitions):
                     return longer
                 following += [(definition, longer) for definition in base.definitions[:1]]

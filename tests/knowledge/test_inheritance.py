@@ -289,3 +289,26 @@ def test_a_base_that_may_be_several_types_is_not_followed(
         answer = answers.of(connection, snapshot, ParsedQuestion("bases", "Rye"))
     assert "Wheat" not in answer.words
     assert "which Bread it inherits from is not known" in str(answer.limits)
+
+
+# A file whose Rye implements Food, and may inherit from Bread, as its declaration says.
+IMPLEMENTING = {
+    "a.ts": "interface Food {}\nclass Bread {}\nclass Rye extends Bread\n  implements Food {}\ninterface Rye extends Food {}\n",
+    "A.java": "interface Food<T> {}\nclass Bread {}\nclass Rye extends Bread implements Food<Bread> {}\n",
+    "a.php": "<?php interface Food {}\nclass Bread {}\nclass Rye extends Bread implements\n    Food\n{\n}\n",
+}
+
+
+@pytest.mark.parametrize("path", IMPLEMENTING)
+def test_what_a_declaration_says_it_implements_is_not_said_to_be_inherited(
+    path: str, engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit({path: IMPLEMENTING[path]})
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        bases = answers.of(connection, snapshot, ParsedQuestion("bases", "Rye"))
+        related = answers.of(connection, snapshot, ParsedQuestion("relation", "Rye", "Food"))
+    food = r"Food(<T>)? "
+    assert re.search(rf"inherits from Bread \({path}:2\) and implements {food}", bases.words)
+    assert re.search(rf"Rye implements {food}\({path}:3\)", related.words)
