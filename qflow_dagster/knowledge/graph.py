@@ -27,12 +27,13 @@ _LINES = "array_agg(DISTINCT f.line) AS lines"
 
 
 class Step(NamedTuple):
-    """A step of a path: what calls or imports what, and where."""
+    """A step of a path: what calls or imports what, and where; the verb is '' if it is that of the path."""
 
     source: str
     target: str
     path: str
     line: int
+    verb: str = ""
 
 
 def dependents(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:

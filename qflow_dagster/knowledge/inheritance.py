@@ -23,23 +23,29 @@ from qflow_dagster.knowledge.declarations import (
     qualified_bases_of,
 )
 from qflow_dagster.knowledge.evidence import QuestionContext, parts_of
+from qflow_dagster.knowledge.graph import Step
 from qflow_dagster.knowledge.lookups import SymbolLocation, code_paths, short_name
 from qflow_dagster.knowledge.mixins import Mixin
 from qflow_dagster.knowledge.scopes import Scopes
 
 # Types are followed through so many others.
 MAX_LEVELS = 6
+INHERITS = "inherits from"
+IMPLEMENTS = "implements"
+# What each class has without saying so.
+_OF_ALL = frozenset({"object", "Object", "System.Object", "Any"})
 
 
 class Base(NamedTuple):
     """A base as a declaration names it, and the types of the repository that it refers to; none if it is of others.
 
-    `line` is where the body of the type takes it in; 0 if the declaration names it.
+    `line` is where the body of the type takes it in; 0 if the declaration names it. The verb is the declaration's.
     """
 
     name: str
     definitions: list[Definition]
     line: int = 0
+    verb: str = INHERITS
 
 
 class Derived(NamedTuple):
@@ -65,6 +71,18 @@ class Further(NamedTuple):
     complete: bool
 
 
+class Ancestry(NamedTuple):
+    """The bases of a type and theirs, nearest first, each with the way to it; `unclear` may each mean several types.
+
+    The key is the place of a base, or the name of one that is not of the repository. `complete` is false if there may
+    be more of them, further away.
+    """
+
+    found: dict[object, tuple[Base, list[Step]]]
+    unclear: list[str]
+    complete: bool
+
+
 class Inheritance:
     """Looks up the bases and the derived types of a snapshot."""
 
@@ -83,13 +101,39 @@ class Inheritance:
         for mixin in self._mixins_of(symbol.path) if symbol.kind in {*TYPES, "module"} else ():
             if mixin.type_line == symbol.line and short_name(mixin.type_name) == short_name(symbol.name):
                 names.setdefault(mixin.name, mixin.line)
+        before, _, after = symbol.signature.partition(f" {IMPLEMENTS} ")
+        head = f"{before.partition(' extends ')[0]} {IMPLEMENTS} {after}"
+        implemented = qualified_bases_of(symbol.kind, symbol.name, head) if after else []
         bases = []
         for name, line in names.items():
+            verb = IMPLEMENTS if name in implemented else INHERITS
             apart: dict[int, list[Definition]] = {}
             for found in self.scopes.base_types(declared, name) if declared else ():
                 apart.setdefault(arity(found), []).append(found)
-            bases += [Base(name, definitions, line) for definitions in apart.values() or ([],)]
+            bases += [Base(name, definitions, line, verb) for definitions in apart.values() or ([],)]
         return bases
+
+    def ancestry(self, parts: Sequence[SymbolLocation], known: Collection[object] = ()) -> Ancestry:
+        """Return the bases of a type and theirs, up to `MAX_LEVELS`; those that are known not further."""
+        found: dict[object, tuple[Base, list[Step]]] = {}
+        unclear: dict[str, None] = {}
+        level: list[tuple[SymbolLocation, list[Step]]] = [(part, []) for part in parts]
+        for _ in range(MAX_LEVELS):
+            following = []
+            for derived, way in level:
+                for base in self.bases(derived):
+                    groups = apart([location(d) for d in base.definitions])
+                    key: object = groups[0][0][:2] if groups else base.name
+                    if len(groups) > 1:
+                        unclear[base.name] = None
+                    elif base.name not in _OF_ALL and key not in found:
+                        step = Step(derived.name, base.name, derived.path, base.line or derived.line)
+                        found[key] = base, [*way, step]
+                        if groups and key not in known:
+                            inherited = dict.fromkeys([*groups[0], *self._parts(groups[0][0])])
+                            following += [(part, found[key][1]) for part in inherited]
+            level = following
+        return Ancestry(found, list(unclear), not level)
 
     def derived(self, name: str, parts: Sequence[SymbolLocation]) -> Derived:
         """Return the types that inherit directly from the type with these parts; without parts, from one of others."""
@@ -163,13 +207,14 @@ class Inheritance:
     def _with_parts(self, types: Sequence[SymbolLocation]) -> dict[tuple[str, int], SymbolLocation]:
         """Return types by the places of all their parts: an extension is a part of what it extends."""
         self.declarations.load_names({short_name(row.name) for row in types})
-        places = {}
-        for row in types:
-            named = self.declarations.definitions(short_name(row.name))
-            groups = apart([location(d) for d in named if d.kind in {*TYPES, "module"}])
-            parts = next((group for group in groups if any(part[:2] == row[:2] for part in group)), [])
-            places |= {part[:2]: row for part in [*parts, row]}
-        return places
+        return {part[:2]: row for row in types for part in self._parts(row)}
+
+    def _parts(self, row: SymbolLocation) -> list[SymbolLocation]:
+        """Return the parts of a type, itself last."""
+        self.declarations.load_names({short_name(row.name)})
+        named = self.declarations.definitions(short_name(row.name))
+        groups = apart([location(d) for d in named if d.kind in {*TYPES, "module"}])
+        return [*next((group for group in groups if any(part[:2] == row[:2] for part in group)), []), row]
 
     def _is_meant(self, candidate: Definition, written: str, asked: str) -> bool | None:
         """Return whether a base that the repository does not define is the one that is asked; None if nothing says it.

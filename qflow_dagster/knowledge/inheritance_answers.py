@@ -18,7 +18,7 @@ from qflow_dagster.knowledge.evidence import (
     listed,
 )
 from qflow_dagster.knowledge.git_facts import Line
-from qflow_dagster.knowledge.inheritance import Base, Inheritance
+from qflow_dagster.knowledge.inheritance import Base, Inheritance, location
 from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
 from qflow_dagster.knowledge.mentions import at, mentions, other_names
 
@@ -202,7 +202,10 @@ def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
     inheritance = Inheritance(context.connection, context.snapshot)
     parts = list(context.meant or (context.definition(),))
     parts += type_parts.with_parameters(context, parts)
-    found = {_titled(base): (part.path, base) for part in parts for base in inheritance.bases(part)}
+    found: dict[str, tuple[str, Base]] = {}
+    for part in parts:
+        for base in inheritance.bases(part):
+            found.setdefault(_titled(base), (part.path, base))
     named = {name: base.definitions for name, (_, base) in found.items()}
     evidence = [context.at(part.path, part.line, part.signature) for part in context.declared(parts)]
     where = f"{titled(parts[0])} ({evidence[0].path}:{evidence[0].line})"
@@ -210,15 +213,53 @@ def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
         return _embedded(context, parts[0], where)
     if not named:
         return f"{where} names no base class", evidence
-    items = []
+    items: dict[str, list[str]] = {}
     for name, definitions in named.items():
         places = [f"{d.path}:{d.line}" for d in definitions]
-        items.append(f"{name} ({' or '.join(places)})" if 0 < len(places) <= MAX_BASES else name)
+        elsewhere = [] if definitions or _is_declared(context, name) else ["not of the repository"]
+        said = " or ".join(places or elsewhere)
+        item = f"{name} ({said})" if 0 < len(places or elsewhere) <= MAX_BASES else name
+        items.setdefault(found[name][1].verb, []).append(item)
         evidence += [context.at(d.path, d.line, d.signature) for d in definitions[:MAX_BASES]]
     evidence += [
         context.at(path, base.line, f"takes in {name}") for name, (path, base) in found.items() if base.line
     ]
-    return f"{where} inherits from {listed(items)}", evidence
+    through, further = _further_bases(context, inheritance, parts)
+    bases_said = " and ".join(f"{verb} {listed(some)}" for verb, some in items.items())
+    return f"{where} {bases_said}{through}", evidence + further
+
+
+def _further_bases(
+    context: QuestionContext, inheritance: Inheritance, parts: Sequence[SymbolLocation]
+) -> tuple[str, list[Evidence]]:
+    """Name what a type inherits from through its bases, as the end of a sentence; '' if there is nothing."""
+    ancestry = inheritance.ancestry(parts)
+    rows = [(base, way[-1].source) for base, way in ancestry.found.values() if len(way) > 1]
+    if ancestry.unclear:
+        context.limit(
+            f"which {listed(ancestry.unclear)} it inherits from is not known, nor what those inherit from"
+        )
+    if not ancestry.complete or len(rows) > MAX_TYPES:
+        context.limit("not all that it inherits from through others is named")
+    items, evidence = [], []
+    for base, source in rows[:MAX_TYPES]:
+        through = f"through {short_name(source)}"
+        if found := context.declared([location(d) for d in base.definitions[:1]]):
+            items.append(f"{titled(found[0])} ({found[0].path}:{found[0].line}, {through})")
+            evidence.append(context.at(found[0].path, found[0].line, found[0].signature))
+        else:
+            elsewhere = "" if _is_declared(context, base.name) else ", not of the repository"
+            items.append(f"{base.name} ({through}{elsewhere})")
+    return f"; through them from {', '.join(items)}" if items else "", evidence
+
+
+def _is_declared(context: QuestionContext, name: str) -> bool:
+    """Return whether the repository may declare a type of a name that nothing says a base is."""
+    short = short_name(name)
+    symbols = lookups.symbols(context.connection, context.snapshot, short)
+    return any(row.kind in TYPES and short_name(row.name) == short for row in symbols) or bool(
+        syntax_errors.declaring(context, short, types=True)
+    )
 
 
 def _titled(base: Base) -> str:

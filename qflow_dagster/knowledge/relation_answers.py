@@ -4,7 +4,6 @@ Does not belong here: following the edges (`graph`).
 """
 
 import re
-from collections.abc import Collection, Sequence
 
 from qflow_dagster.knowledge import callers, graph, lookups, mentions
 from qflow_dagster.knowledge.declarations import TYPES, Definition, titled
@@ -17,15 +16,12 @@ from qflow_dagster.knowledge.evidence import (
     listed,
 )
 from qflow_dagster.knowledge.graph import MAX_DEPTH, Step
-from qflow_dagster.knowledge.inheritance import Base, Inheritance, location
+from qflow_dagster.knowledge.inheritance import INHERITS, Inheritance, location
 from qflow_dagster.knowledge.lookups import SymbolLocation
 from qflow_dagster.metrics import queries as metrics
 
 # Of a line that has a name, so much is quoted.
 MAX_LENGTH = 120
-INHERITS = "inherits from"
-# What each class has without saying so.
-_OF_ALL = frozenset({"object", "Object", "System.Object", "Any"})
 
 
 def related(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -33,10 +29,13 @@ def related(context: QuestionContext) -> tuple[str, list[Evidence]]:
     other = context._replace(subject=context.other, other=context.subject, meant=())
     parts: list[str] = []
     evidence: list[Evidence] = []
+    inherits = False
     for one, two in ((context, other), (other, context)):
-        for way, verb in ((_inheritance(one, two), INHERITS), (_calls(one, two), "calls")):
+        inherited = _inheritance(one, two)
+        inherits |= bool(inherited)
+        for way, verb in ((inherited, INHERITS), (_calls(one, two), "calls")):
             _describe(context, way, verb, parts, evidence)
-    if not any(f" {INHERITS} " in part for part in parts):
+    if not inherits:
         _describe_common(context, other, parts, evidence)
     path, other_path = context.path(), other.path()
     for one, two in ((context, other), (other, context)):
@@ -61,9 +60,12 @@ def _describe(
     context: QuestionContext, way: list[Step], verb: str, parts: list[str], evidence: list[Evidence]
 ) -> None:
     if way:
-        steps = [f"{step.target} ({step.path}:{step.line})" for step in way]
-        parts.append(f"{way[0].source} {verb} " + f", which {verb} ".join(steps))
-        evidence += [context.at(step.path, step.line, f"{step.source} {verb} {step.target}") for step in way]
+        steps = [f"{step.verb or verb} {step.target} ({step.path}:{step.line})" for step in way]
+        parts.append(f"{way[0].source} " + ", which ".join(steps))
+        evidence += [
+            context.at(step.path, step.line, f"{step.source} {step.verb or verb} {step.target}")
+            for step in way
+        ]
 
 
 def _describe_naming(
@@ -109,7 +111,8 @@ def _inheritance(one: QuestionContext, two: QuestionContext) -> list[Step]:
         following = []
         for derived, way in ways:
             for base in inheritance.bases(derived):
-                longer = [*way, Step(derived.name, base.name, derived.path, base.line or derived.line)]
+                step = Step(derived.name, base.name, derived.path, base.line or derived.line, base.verb)
+                longer = [*way, step]
                 if other and any((d.path, d.line) == (other.path, other.line) for d in base.definitions):
                     return longer
                 following += [(definition, longer) for definition in base.definitions[:1]]
@@ -125,10 +128,10 @@ def _describe_common(
     if not first or not second:
         return
     inheritance = Inheritance(context.connection, context.snapshot)
-    of_second = _all_bases(inheritance, second, {})
+    of_second = inheritance.ancestry(second).found
     common = [
         (base, steps + of_second[key][1])
-        for key, (base, steps) in _all_bases(inheritance, first, of_second).items()
+        for key, (base, steps) in inheritance.ancestry(first, of_second).found.items()
         if key in of_second
     ]
     # Those of the repository first.
@@ -152,33 +155,6 @@ def _parts(context: QuestionContext) -> list[SymbolLocation]:
         return []
     named = lookups.symbols(context.connection, context.snapshot, context.subject)
     return next((group for group in callers.apart(named) if symbol in group), [symbol])
-
-
-def _all_bases(
-    inheritance: Inheritance, parts: Sequence[SymbolLocation], known: Collection[object]
-) -> dict[object, tuple[Base, list[Step]]]:
-    """Return the bases of a type and theirs, nearest first, each with the way to it; those that are known not further.
-
-    The key is the place of a base, or the name of one that is not of the repository. Bases that several types may be
-    meant by are left out.
-    """
-    found: dict[object, tuple[Base, list[Step]]] = {}
-    level: list[tuple[SymbolLocation, list[Step]]] = [(part, []) for part in parts]
-    for _ in range(MAX_DEPTH):
-        following = []
-        for derived, way in level:
-            for base in inheritance.bases(derived):
-                groups = callers.apart([location(d) for d in base.definitions])
-                key: object = groups[0][0][:2] if groups else base.name
-                if len(groups) > 1 or base.name in _OF_ALL or key in found:
-                    continue
-                found[key] = (
-                    base,
-                    [*way, Step(derived.name, base.name, derived.path, base.line or derived.line)],
-                )
-                following += [(part, found[key][1]) for group in groups for part in group if key not in known]
-        level = following
-    return found
 
 
 def _calls(one: QuestionContext, two: QuestionContext) -> list[Step]:

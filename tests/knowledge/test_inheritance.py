@@ -211,3 +211,104 @@ def test_types_that_inherit_through_others_are_named_apart(
     assert {tuple(place.split(":")) for place in re.findall(r"[\w.]+:\d+", words)} <= {
         (evidence.path, str(evidence.line)) for evidence in answer.evidence
     }
+
+
+# Files, the type that is meant, and what the answer says of what its bases inherit from.
+ANCESTRY = {
+    "Python": (
+        {
+            "a.py": "import abc\n\n\nclass Food(abc.ABC):\n    pass\n\n\nclass Bread(Food):\n    pass\n",
+            "b.py": "from a import Bread as Loaf\n\n\nclass Rye(Loaf, dict):\n    pass\n",
+        },
+        "Rye",
+        "Loaf (a.py:8), dict (not of the repository); through them from Food (a.py:4, through Bread), "
+        "abc.ABC (through Food, not of the repository)",
+    ),
+    "PHP": (
+        {
+            "a.php": "<?php\ninterface Food extends Throwable {}\nclass Bread implements Food {}\n"
+            "final class Rye extends Bread {}\n"
+        },
+        "Rye",
+        "Bread (a.php:3); through them from Food (a.php:2, through Bread), "
+        "Throwable (through Food, not of the repository)",
+    ),
+    "C#": (
+        {
+            "a.cs": "interface IFood { }\npartial class Bread : IFood { }\n",
+            "b.cs": "partial class Bread { }\nclass Rye : Bread { }\n",
+        },
+        "Rye",
+        "; through them from IFood (a.cs:1, through Bread)",
+    ),
+    "Ruby": (
+        {
+            "a.rb": "module Food\nend\nclass Bread < Base\n  include Food\nend\nclass Rye < Bread\nend\n",
+        },
+        "Rye",
+        "Bread (a.rb:3); through them from Base (through Bread, not of the repository), Food (a.rb:1, through Bread)",
+    ),
+    "Swift": (
+        {"a.swift": "protocol Food {}\nclass Bread {}\nextension Bread: Food {}\nclass Rye: Bread {}\n"},
+        "Rye",
+        "; through them from Food (a.swift:1, through Bread)",
+    ),
+    "C++": (
+        {"a.hpp": "struct Food {};\nstruct Bread : Food {};\nstruct Rye : public Bread {};\n"},
+        "Rye",
+        "Bread (a.hpp:2); through them from Food (a.hpp:1, through Bread)",
+    ),
+}
+
+
+@pytest.mark.parametrize("language", ANCESTRY)
+def test_what_a_type_inherits_from_through_its_bases_is_named_apart(
+    language: str, engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    files, meant, words = ANCESTRY[language]
+    repository.commit(files)
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        answer = answers.of(connection, snapshot, ParsedQuestion("bases", meant))
+    assert words in answer.words
+    assert {tuple(place.split(":")) for place in re.findall(r"[\w.]+:\d+", words)} <= {
+        (evidence.path, str(evidence.line)) for evidence in answer.evidence
+    }
+
+
+def test_a_base_that_may_be_several_types_is_not_followed(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    files = {f"{name}.php": f"<?php\nclass Bread extends {name.title()} {{}}\n" for name in ("wheat", "corn")}
+    rye = "<?php\nclass Loaf extends Bread {}\nclass Rye extends Loaf {}\n"
+    repository.commit({**files, "rye.php": rye})
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        answer = answers.of(connection, snapshot, ParsedQuestion("bases", "Rye"))
+    assert "Wheat" not in answer.words
+    assert "which Bread it inherits from is not known" in str(answer.limits)
+
+
+# A file whose Rye implements Food, and may inherit from Bread, as its declaration says.
+IMPLEMENTING = {
+    "a.ts": "interface Food {}\nclass Bread {}\nclass Rye extends Bread\n  implements Food {}\ninterface Rye extends Food {}\n",
+    "A.java": "interface Food<T> {}\nclass Bread {}\nclass Rye extends Bread implements Food<Bread> {}\n",
+    "a.php": "<?php interface Food {}\nclass Bread {}\nclass Rye extends Bread implements\n    Food\n{\n}\n",
+}
+
+
+@pytest.mark.parametrize("path", IMPLEMENTING)
+def test_what_a_declaration_says_it_implements_is_not_said_to_be_inherited(
+    path: str, engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit({path: IMPLEMENTING[path]})
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        bases = answers.of(connection, snapshot, ParsedQuestion("bases", "Rye"))
+        related = answers.of(connection, snapshot, ParsedQuestion("relation", "Rye", "Food"))
+    food = r"Food(<T>)? "
+    assert re.search(rf"inherits from Bread \({path}:2\) and implements {food}", bases.words)
+    assert re.search(rf"Rye implements {food}\({path}:3\)", related.words)
