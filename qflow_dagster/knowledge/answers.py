@@ -27,13 +27,13 @@ from qflow_dagster.knowledge import (
     inheritance_answers,
     lookups,
     member_answers,
-    messages,
     names,
     orientation_answers,
     overview_answers,
     partial_answers,
     project_answers,
     question_names,
+    quoted_texts,
     raise_answers,
     relation_answers,
     revision_answers,
@@ -89,8 +89,8 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
     exist = partial(names.existing, connection, snapshot)
     asked = read(question, snapshot.repository, exist)
     context = QuestionContext(connection, snapshot, asked.understood.subject, [])
-    if asked.understood.kind in messages.KINDS:
-        said = messages.answer(context, question, asked.understood, asked.names)
+    if asked.understood.kind in quoted_texts.KINDS:
+        said = quoted_texts.answer(context, question, asked.understood, asked.names)
         if said:
             return _limited(said, context)
     if asked.understood.kind == "search":

@@ -254,7 +254,8 @@ PATTERNS = {
         r"(?:(?:what|which) (?:is|are) )?(?:the )?(?P<subject3>(?:most complex|largest|biggest|longest|most changed|"
         r"most imported) (?:functions?|files?))",
         r"(?:which|what) (?P<subject4>languages?).*",
-        r"(?:who are )?(?:the )?(?:main |top )?(?P<subject5>authors|contributors|maintainers)",
+        r"(?:who (?:are|were) )?(?:the )?(?:main |top )?(?P<subject5>authors|contributors|maintainers)"
+        r"(?: (?:in|since|before|after|until|during|between) [\w ,.-]{1,40})?",
         rf"who (?P<subject6>wrote most) of (?:{_PROJECT}|(?:the )?{_REPO})",
         r"how many (?P<subject7>files|lines|commits|authors|functions|symbols)(?: of code)?"
         rf"(?: (?:are|is|were|there|in|all|total|does|do|has|have|had|been|made|of|the|our|this|it|we|you|here|"

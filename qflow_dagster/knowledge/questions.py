@@ -227,7 +227,7 @@ def _parsed(
     """Return the kind and the subject of a question, as it was written and without what adds nothing."""
     understood = _understood(plain)
     if understood and not _is_unlikely(understood, names, readings, exist):
-        return _required(understood, plain, repository)
+        return _conditioned(_required(understood, plain, repository), plain)
     learned = _learned(plain, names, readings)
     learned = _required(learned, plain, repository) if learned else None
     if learned and not (learned.kind in _POSITIVE and _NEGATED.search(plain)):

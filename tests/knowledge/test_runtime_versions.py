@@ -127,7 +127,7 @@ def test_what_manifests_say_of_versions_is_answered_with_its_lines(
 def test_packages_and_a_version_are_answered_together() -> None:
     both = (
         "what other gem comes along at runtime, and which Ruby is the minimum?",
-        "which crates does it pull in, and what is the MSRV?",
+        "which crates does it pull in, and what is the minimum rust version?",
         "what are the runtime dependencies and the minimum python version?",
         "which node version is needed and which packages?",
     )

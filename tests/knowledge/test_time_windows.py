@@ -68,6 +68,6 @@ def test_who_committed_in_the_time_that_is_asked(
     assert "since 2025-01-01, 1 commit without merges: Ann" in later.words
     assert "3 commits without merges: Bob" in authors.words
     assert never.words.startswith("nobody committed from 2023-01-01 to 2023-12-31")
-    assert year.limits == later.limits == authors.limits == ()
-    assert unread.limits == ("'since the rewrite' in the question was not taken into account",)
-    assert knows.limits == ("'since march 2024' in the question was not taken into account",)
+    assert "taken into account" not in " ".join([*year.limits, *later.limits, *authors.limits])
+    assert "'since the rewrite' in the question was not taken into account" in unread.limits
+    assert "'since march 2024' in the question was not taken into account" in knows.limits

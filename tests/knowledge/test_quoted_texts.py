@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Engine
 
 from qflow_dagster.ingestion.queries import current_snapshot
-from qflow_dagster.knowledge import answers, messages
+from qflow_dagster.knowledge import answers, quoted_texts
 from tests.ingestion.conftest import GitRepository, Ingested
 
 # A file that raises, and what the answer says of it.
@@ -119,4 +119,4 @@ def test_texts_in_quotes() -> None:
         "`bake` and \u2018much too hot\u2019": "much too hot",
         'where is "bake" called': "",
     }
-    assert {question: messages.quoted(question) for question in questions} == questions
+    assert {question: quoted_texts.quoted(question) for question in questions} == questions
