@@ -79,12 +79,12 @@ def features(names: Names, index: int) -> set[str]:
     """Return what is known of a mention: the words around it, its clause, its place among others, how it is written."""
     mention, mentions = names.mentions[index], names.mentions
     words = _plain(names)
-    at, after = words[: mention.start][::-1], words[mention.end :]
-    at, after = [*at, "^", "^", "^"], [*after, "$", "$", "$"]
-    found = {f"-{distance} {word}" for distance, word in enumerate(at[:_NEAR])}
+    before = [*words[: mention.start][::-1], "^", "^", "^"]
+    after = [*words[mention.end :], "$", "$", "$"]
+    found = {f"-{distance} {word}" for distance, word in enumerate(before[:_NEAR])}
     found |= {f"+{distance} {word}" for distance, word in enumerate(after[:_NEAR])}
-    found |= {f"< {word}" for word in at[:_AROUND]} | {f"> {word}" for word in after[:_AROUND]}
-    found |= {f"-- {at[1]} {at[0]}", f"++ {after[0]} {after[1]}", f"-+ {at[0]} {after[0]}"}
+    found |= {f"< {word}" for word in before[:_AROUND]} | {f"> {word}" for word in after[:_AROUND]}
+    found |= {f"-- {before[1]} {before[0]}", f"++ {after[0]} {after[1]}", f"-+ {before[0]} {after[0]}"}
     found |= _of_clause(words, mention, mentions)
     found |= {f"#{index} {min(len(mentions), 4)}"}
     found |= {"first"} if index == 0 else {"last"} if index == len(mentions) - 1 else set()
@@ -109,10 +109,8 @@ def _of_clause(words: Sequence[str], mention: Mention, mentions: Sequence[Mentio
     start = max((at for at in range(mention.start) if words[at] == STOP), default=-1) + 1
     end = min((at for at in range(mention.end, len(words)) if words[at] == STOP), default=len(words))
     place = f"{'first' if start == 0 else ''}{'last' if end == len(words) else ''}"
-    begins, asks = (
-        not _ASKING.isdisjoint(words[start : start + 3]),
-        not _ASKING.isdisjoint(words[start:end]),
-    )
+    begins = not _ASKING.isdisjoint(words[start : start + _NEAR])
+    asks = not _ASKING.isdisjoint(words[start:end])
     alone = sum(start <= other.start < end for other in mentions) == 1
     return {f"clause {begins} {place}", f"asks {asks} {place}", f"alone {alone} {place}"}
 
@@ -120,7 +118,7 @@ def _of_clause(words: Sequence[str], mention: Mention, mentions: Sequence[Mentio
 def _of_text(mention: Mention) -> set[str]:
     """Return how a mention is written."""
     text = mention.text
-    shape = next(shape for pattern, shape in _SHAPES if pattern.search(text)) if not is_path(text) else "path"
+    shape = "path" if is_path(text) else next(name for pattern, name in _SHAPES if pattern.search(text))
     found = {
         f"shape {shape}",
         f"marked {mention.marked}",

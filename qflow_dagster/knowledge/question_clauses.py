@@ -55,4 +55,5 @@ def _with_name(clause: str, names: Names) -> str:
     """Return a clause with the only name of a question instead of the pronoun for it; '' if it has none."""
     if len(names.names) != 1 or names.unknown or not _PRONOUN.search(f" {clause} "):
         return ""
-    return _PRONOUN.sub(f" {names.names[0]}", f" {clause} ", count=1).strip()
+    # A name may have a backslash, which means something in a replacement.
+    return _PRONOUN.sub(lambda _: f" {names.names[0]}", f" {clause} ", count=1).strip()

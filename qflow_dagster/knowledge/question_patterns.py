@@ -165,7 +165,7 @@ PATTERNS = {
         rf"where does {_S} live",
         rf"{_S}: where is it(?: defined)?",
         rf"(?:find|locate|where is) {_S}",
-        rf"where (?:does|do) (?P<owner>\S+(?: \S+){{0,3}}?) (?:implement|define|declare)s? {_S}",
+        rf"where (?:does|do) (?P<owner>(?!(?:we|you|they|i) )\S+(?: \S+){{0,3}}?) (?:implement|define|declare)s? {_S}",
     ],
     "affected": [
         rf"what (?:breaks|is affected|(?:would|could|will|may|might|can) (?:break|happen|be affected)|"

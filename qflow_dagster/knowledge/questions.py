@@ -283,12 +283,13 @@ def _is_unlikely(
     """Return whether a pattern has a question that is surely of another kind, or took a usual word for a name."""
     subject = understood.subject
     if understood.kind == "requirements" and runtime_of(subject):
-        return False
+        # Whether a version will do is answered by the one that is needed.
+        return readings[0].kind not in ("search", "requirements") and readings[0].probability > SURE
     if understood.kind == "subclasses" and readings[0].kind == "dependents":
         return False  # "Includes" is said of files and of types, and the pattern knows a type by its capital.
     if understood.kind == "active" and time_windows.said(f"in {subject}"):
         return True  # "Who was active in 2024?"
-    if subject in names.names or understood.kind in ("between", "placement"):
+    if subject in ("", *names.names) or understood.kind in {"between", "placement", *_FREE}:
         probability = dict(readings).get(understood.kind, 0)
         return readings[0].probability > SURE and probability < 1 - SURE
     usual = understood.kind not in _FREE and subject in learned_wordings.load().common
@@ -382,4 +383,4 @@ def subject_of(phrase: str) -> str:
     # Of "an error class" the first word says what is meant.
     plain = _NOISE.sub("", _TRAILING.sub("", phrase.strip()))
     quoted = re.fullmatch(r"[`'\"]([^`'\"]+)[`'\"]", plain)
-    return (quoted[1] if quoted else plain).strip().removesuffix("()")
+    return (quoted[1] if quoted else plain).strip().removesuffix("()").rstrip(":")

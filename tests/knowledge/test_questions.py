@@ -496,6 +496,27 @@ def test_words_are_no_names(question: str) -> None:
 @given(st.text(max_size=300))
 def test_any_text_is_a_question(question: str) -> None:
     assert parse(question).kind
+    assert parse(question, "project", exist=lambda words: dict.fromkeys(words, ())).kind
+
+
+def test_a_name_with_a_backslash_stands_for_its_pronoun() -> None:
+    question = "Acme\\Shop\\Oven: who calls it?"
+    assert parse(question, exist=lambda words: dict.fromkeys(words, ())).subject == "Acme\\Shop\\Oven"
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("which npm script runs the unit tests", "testing"),
+        ("which swift targets import Networking", "dependents"),
+        ("Licence question: was sha_file duplicated in other folders of ours", "similar"),
+        ("what license plate formats does PlateValidator accept", "search"),
+        ("which licence does the project use", "licence"),
+        ("which ruby is needed at least", "requirements"),
+    ],
+)
+def test_a_word_of_a_pattern_may_be_another_kind_of_question(question: str, kind: str) -> None:
+    assert parse(question).kind == kind
 
 
 @pytest.mark.parametrize(
