@@ -27,6 +27,7 @@ from qflow_dagster.knowledge import (
     inheritance_answers,
     lookups,
     member_answers,
+    missing_contents,
     names,
     orientation_answers,
     overview_answers,
@@ -86,6 +87,21 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
 
     A question of no kind that is understood is answered by search results, under that name.
     """
+    try:
+        found = _answer(connection, snapshot, question)
+    except GitError as error:
+        reason = f"git cannot read what the answer needs: {error}"
+        return Answer(ParsedQuestion(NOT_KNOWN, question), reason, [])
+    paths = missing_contents.paths(connection, snapshot)
+    if not paths or found.understood.kind == "search":
+        return found
+    said = f"the clone lacks the contents of {listed(paths)}, in which nothing can be found"
+    return found._replace(
+        words=f"{found.words.rstrip('.')}. Not certain: {said}", limits=(*found.limits, said)
+    )
+
+
+def _answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
     exist = partial(names.existing, connection, snapshot)
     asked = read(question, snapshot.repository, exist)
     context = QuestionContext(connection, snapshot, asked.understood.subject, [])
@@ -211,6 +227,8 @@ def _placed(
     if folder and _is_folder(connection, snapshot, question, folder):
         named = "other" if folder == understood.other else "subject"
         return understood._replace(**{named: f"{folder}/"})
+    if "/" in understood.place and lookups.folder(connection, snapshot, understood.place):
+        return understood._replace(condition=understood.condition or f"in {understood.place}", place="")
     for qualified in (f"{understood.place}:{understood.subject}", f"{understood.place}.{understood.subject}"):
         if not understood.place or not understood.subject or understood.kind in _WITHOUT_PLACE:
             break

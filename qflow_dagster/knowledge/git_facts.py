@@ -24,6 +24,7 @@ COMMIT = "%x01%H%x00%aN%x00%ad%x00%s"
 # Of commits that change how often some letters occur, so many are looked at for a word.
 MAX_FOUND = 8
 _DOCUMENTS = (".md", ".rst", ".txt", ".adoc")
+_NO_FAILURE = re.compile(r"^hint:|': unable to read ")
 
 
 class Line(NamedTuple):
@@ -87,8 +88,8 @@ def _grep(objects: Path, commit: str, *options: str) -> tuple[Line, ...]:
     try:
         printed = git.run(objects, *arguments, timeout=TIMEOUT, max_output=8_000_000)
     except git.GitError as error:
-        # Exit code 1 with nothing but hints: no line has it.
-        if error.code == 1 and all(row.startswith("hint:") for row in error.stderr.splitlines()):
+        # Exit code 1 with nothing but hints: no line has it. For files without contents see `missing_contents`.
+        if error.code == 1 and all(_NO_FAILURE.search(row) for row in error.stderr.splitlines()):
             return ()
         raise
     found = []

@@ -75,11 +75,18 @@ _POSITIVE = frozenset(
 _NEGATED = re.compile(
     r"(?<=\w )(?:do|does|did|is|are|was|were|has|have)(?: not|n['\u2019]t)\b|\bnever\b", re.IGNORECASE
 )
+# When something was deprecated no fact says, and its introduction is no answer.
+_DEPRECATED = re.compile(r"\b(?:was|were|is|are|got|been) (?:\S+ )?deprecated\b", re.IGNORECASE)
 _CONDITION = re.compile(
     r"\b(?:except|apart from|other than|but not|and not|excluding|outside|unless|directly or not|"
     r"(?:more|less|fewer) than \d+|"
+    r"only (?:in|from|the|by)|"
     rf"(?:before|until|since|after) v?\d+\.[\d.]+|{time_windows.UNREAD})\b"
-    r"(?: [\w./-]+){0,3}",
+    r"(?: [\w./-]+){0,3}|"
+    r"\b(?:public|private|protected|static|abstract|exported) (?:\w+ )?"
+    r"(?:methods?|members?|functions?|fields?|properties|attributes|constants?|classes|types|ones|api)\b|"
+    r"\b(?:no|without) (?:tests?|specs?)\b|\b(?:tests?|specs?) (?:aside|apart|left out)\b|"
+    r"\b(?:in|from) [\w./-]+ only\b|\b(?:lib|src|library|production) (?:code )?only\b",
     re.IGNORECASE,
 )
 # Beside a language or runtime: of packages alone its version is said, too.
@@ -230,7 +237,8 @@ def _parsed(
         return _conditioned(_required(understood, plain, repository), plain)
     learned = _learned(plain, names, readings)
     learned = _required(learned, plain, repository) if learned else None
-    if learned and not (learned.kind in _POSITIVE and _NEGATED.search(plain)):
+    opposite = learned and learned.kind in _POSITIVE and _NEGATED.search(plain)
+    if learned and not opposite and not (learned.kind == "introduced" and _DEPRECATED.search(plain)):
         return _conditioned(learned, plain)
     if readings[0].kind == "search" and readings[0].probability > SURE:
         return ParsedQuestion("search", written)

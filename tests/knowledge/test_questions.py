@@ -416,6 +416,25 @@ def test_what_is_left_out_is_no_subject() -> None:
     assert understood.subject == "serialize_message"
 
 
+@pytest.mark.parametrize(
+    ("question", "condition"),
+    [
+        ("who calls warm_up, only in src/shop?", "only in src/shop"),
+        ("which public methods does Oven have?", "public methods"),
+        ("who uses warm_up, no tests please", "no tests"),
+        ("list callers of warm_up, lib only", "lib only"),
+        ("who calls warm_up?", ""),
+    ],
+)
+def test_a_restriction_is_said_not_to_be_applied(question: str, condition: str) -> None:
+    assert parse(question).condition == condition
+
+
+def test_when_something_was_deprecated_is_not_when_it_was_introduced() -> None:
+    assert parse("when was warm_up deprecated and by whom").kind == "search"
+    assert parse("when was warm_up introduced and by whom").kind == "introduced"
+
+
 def test_what_fits_no_pattern_is_searched_for() -> None:
     assert parse("how does the server sign its session cookie").kind == "search"
 
