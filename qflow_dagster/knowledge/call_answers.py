@@ -4,6 +4,7 @@ Does not belong here: what a call refers to (`call_targets`), who calls a symbol
 a type has (`type_parts`).
 """
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,16 +17,22 @@ from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
 MAX_PLACES = 2
 # A function may have more calls than an answer lists the lines of, and a type of many methods more than these.
 MAX_CALLS, MAX_OF_TYPE = 40, 200
+# Files that declare what others define.
+_STUBS = re.compile(r"\.pyi$|\.d\.[cm]?ts$")
 
 
 class _Called(NamedTuple):
-    """A name that a symbol calls, the lines that do, and what it refers to, (path, line), if that is known."""
+    """A name that a symbol calls, the lines that do, and what it refers to, (path, line), if that is known.
+
+    `may_be` is what it may refer to, because the receiver has no declared type.
+    """
 
     caller: str
     name: str
     path: str
     lines: list[int]
     places: list[tuple[str, int]]
+    may_be: list[tuple[str, int]]
 
 
 def calls(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -34,11 +41,42 @@ def calls(context: QuestionContext) -> tuple[str, list[Evidence]]:
     symbols = lookups.symbols(context.connection, context.snapshot, context.subject)
     code_answers.say_homonyms(context)
     sentences, evidence = [], []
-    for group in callers.same(symbols)[: callers.MAX_DEFINITIONS]:
+    for group in _with_bodies(context, symbols)[: callers.MAX_DEFINITIONS]:
         said, found = _of_definition(context, group)
         sentences.append(said)
         evidence += found
     return "; ".join(sentences), evidence
+
+
+def _with_bodies(context: QuestionContext, symbols: Sequence[SymbolLocation]) -> list[list[SymbolLocation]]:
+    """Return the definitions that say what they call: not those that others declare again, copies of a build."""
+    if symbols and all(_STUBS.search(symbol.path) for symbol in symbols):
+        named = lookups.symbols(context.connection, context.snapshot, context.short_name)
+        own = lookups.code_paths(context.connection, context.snapshot, [symbol.path for symbol in named])
+        if defined := [s for s in named if s.path in own and not _STUBS.search(s.path)]:
+            stub = f"{symbols[0].path}:{symbols[0].line}"
+            context.limit(f"{context.subject} is only declared in {stub}; this is of what has its name")
+            symbols = defined
+    groups = callers.same(symbols)
+    own = lookups.code_paths(context.connection, context.snapshot, [symbol.path for symbol in symbols])
+    ours = [group for group in groups if group[0].path in own]
+    texts = context.texts(sorted({symbol.path for group in ours for symbol in group})) if ours[1:] else {}
+    defined = [group for group in ours if any(_has_body(part, texts.get(part.path, "")) for part in group)]
+    if ours and len(ours) < len(groups):
+        others = [f"{first.path}:{first.line}" for first, *_ in groups if first.path not in own]
+        context.limit(f"vendored and generated code was not looked at: {listed(others)}")
+    return defined or ours or groups
+
+
+def _has_body(symbol: SymbolLocation, content: str) -> bool:
+    """Return whether a definition has more than its signature, as members of interfaces and stubs do not."""
+    if _STUBS.search(symbol.path):
+        return False
+    written = "\n".join(content.splitlines()[symbol.line - 1 : symbol.end_line])
+    if symbol.kind not in ("function", "method") or "{" in written or "=>" in written:
+        return True
+    plain = " ".join(written.split())
+    return not plain.endswith(";") and plain != " ".join(symbol.signature.split())
 
 
 def _of_definition(context: QuestionContext, group: Sequence[SymbolLocation]) -> tuple[str, list[Evidence]]:
@@ -61,7 +99,15 @@ def _of_definition(context: QuestionContext, group: Sequence[SymbolLocation]) ->
     evidence += [
         context.at(path, line, f"defines {name}") for (path, line), name in list(places.items())[:MAX_ROWS]
     ]
-    return f"{symbol.name} ({symbol.path}:{symbol.line}) calls {said or 'nothing by name'}", evidence
+    where = f"{symbol.name} ({symbol.path}:{symbol.line})"
+    if not called and not lookups.code_paths(context.connection, context.snapshot, [symbol.path]):
+        return f"what {where} calls is not known, because vendored and generated code is not read", evidence
+    if unsure := sorted({each.name for each in called if each.may_be}):
+        names = listed(unsure)
+        context.limit(
+            f"what these calls are made on has no declared type, so that they may be of others: {names}"
+        )
+    return f"{where} calls {said or 'nothing by name'}", evidence
 
 
 def _listed(items: Sequence[str]) -> str:
@@ -73,6 +119,9 @@ def _listed(items: Sequence[str]) -> str:
 
 def _item(called: _Called) -> str:
     places = " or ".join(f"{path}:{line}" for path, line in called.places)
+    if called.may_be and len(called.may_be) <= MAX_PLACES:
+        may_be = " or ".join(f"{path}:{line}" for path, line in called.may_be)
+        places += f"{', ' if places else ''}may be {may_be}"
     lines = listed([str(line) for line in called.lines])
     return (
         called.name + (f" ({places})" if places else "") + (f" (lines {lines})" if called.lines[1:] else "")
@@ -100,10 +149,10 @@ def _called(context: QuestionContext, parts: Sequence[SymbolLocation], *, by_met
             method = _method(part, call.caller) if by_method else ""
             key = call.path, method, call.name
             owners.setdefault(call.name, []).append(key)
-            each = found.setdefault(
-                key, _Called(method, call.name, call.path, [], places if len(places) <= MAX_PLACES else [])
-            )
+            each = found.setdefault(key, _Called(method, call.name, call.path, [], [], []))
             each.lines.append(call.line)
+            known = each.places if target.certain else each.may_be
+            known += [place for place in places if place not in known]
         if repeated := {call.name for call, _ in called if call.number > 1}:
             text = context.texts([part.path]).get(part.path, "")
             more = code_trees.call_lines(part.path, text, part.line, part.end_line, repeated)
@@ -115,9 +164,16 @@ def _called(context: QuestionContext, parts: Sequence[SymbolLocation], *, by_met
                     # Of what is called in several methods, each has its own lines.
                     if (key := (part.path, method, name)) in owners[name]:
                         found[key].lines.append(line)
-    plain = [each._replace(lines=sorted(set(each.lines))) for each in found.values()]
+    plain = [
+        each._replace(
+            lines=sorted(set(each.lines)),
+            places=each.places if len(each.places) <= MAX_PLACES else [],
+            may_be=[place for place in each.may_be if place not in each.places],
+        )
+        for each in found.values()
+    ]
     order = {method: number for number, method in enumerate(dict.fromkeys(each.caller for each in plain))}
-    return sorted(plain, key=lambda each: (order[each.caller], not each.places))
+    return sorted(plain, key=lambda each: (order[each.caller], not each.places, not each.may_be))
 
 
 def _method(part: SymbolLocation, caller: str) -> str:

@@ -24,6 +24,11 @@ MAX_DEPTH = 3
 # What is called by the name of its type.
 CONSTRUCTORS = frozenset(["__init__", "__new__", "constructor", "initialize", "__construct", "init", "new"])
 
+# What other files cannot call; in the first languages, members of a type are not usable in its further files either.
+_PRIVATE = re.compile(r"\b(?:file)?private\b")
+_PRIVATE_TO_FILE = frozenset(["Kotlin", "Swift"])
+_WITH_PRIVATE = _PRIVATE_TO_FILE | {"Java", "Scala", "C#", "PHP", "TypeScript", "TSX"}
+
 
 class Callers(NamedTuple):
     """The calls of a symbol, and those that may be of it because the type of the receiver is not declared.
@@ -256,14 +261,50 @@ def _callable(declarations: Declarations, call: Call) -> set[tuple[str, int, str
 
 
 def called(connection: Connection, snapshot: Snapshot, symbol: SymbolLocation) -> list[tuple[Call, Target]]:
-    """Return what a symbol calls, also in what is defined within it, in order, each with what it refers to."""
+    """Return what a symbol calls, also in what is defined within it, in order, each with what it refers to.
+
+    Without a certain target, a call may refer to those definitions that its file can see.
+    """
     declarations = Declarations(connection, snapshot)
     calls = [
         call for call in declarations.calls(within=[symbol]) if symbol.line <= call.line <= symbol.end_line
     ]
     resolver = CallResolver(declarations)
     resolver.prepare(calls)
-    return [(call, resolver.resolve(call)) for call in sorted(calls, key=lambda call: call.line)]
+    return [
+        (call, _usable(declarations, call, resolver.resolve(call)))
+        for call in sorted(calls, key=lambda call: call.line)
+    ]
+
+
+def _usable(declarations: Declarations, call: Call, target: Target) -> Target:
+    """Return a target without what a call cannot mean: what only tests have, what is private to another file."""
+    found = [
+        d
+        for d in target.definitions
+        if not (_is_of_tests(declarations, call, d, certain=target.certain))
+        and not ((not target.certain or d.language in _PRIVATE_TO_FILE) and _is_hidden(declarations, call, d))
+    ]
+    return target._replace(definitions=tuple(found))
+
+
+def _is_of_tests(declarations: Declarations, call: Call, definition: Definition, *, certain: bool) -> bool:
+    """Return whether the program calls what tests define: it does if it imports that."""
+    if call.test or not definition.test:
+        return False
+    return not certain or all(definition.path not in i.targets for i in declarations.imports(call.path))
+
+
+def _is_hidden(declarations: Declarations, call: Call, definition: Definition) -> bool:
+    """Return whether a definition, or a type around it, is private in another file."""
+    if definition.path == call.path or definition.language not in _WITH_PRIVATE:
+        return False
+    # A partial type of C# has its private members in several files.
+    if definition.language == "C#" and definition.owner in re.split(r"\W+", call.caller):
+        return False
+    around = [d for scope in definition.scopes for d in declarations.definitions(scope)]
+    around = [d for d in around if d.path == definition.path and d.line <= definition.line <= d.end_line]
+    return any(_PRIVATE.search(d.signature.partition(d.short)[0]) for d in (definition, *around))
 
 
 def uncalled(connection: Connection, snapshot: Snapshot, prefix: str) -> tuple[list[SymbolLocation], int]:

@@ -14,6 +14,7 @@ from qflow_dagster.knowledge.evidence import (
     Evidence,
     QuestionContext,
     UnansweredError,
+    count,
     counted,
     listed,
 )
@@ -31,6 +32,7 @@ MAX_HEADER = 12
 _INHERITING = (
     r"\b(?:inherits?|extends?|implements?|setPrototypeOf|prototype|derive|include|prepend|impl|use|super)\b"
 )
+_BY_METHODS = "that a type implements an interface of Go is taken from the names of its own methods alone"
 _INCLUDING = re.compile(r"#\s*(?:include|import)\b")
 
 
@@ -94,6 +96,46 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
         said += f"; {listed(at(others))} name it with a word of inheritance, too"
         evidence += [context.at(row.path, row.line, row.text) for row in others[:MAX_ROWS]]
     return said, evidence
+
+
+def deriving(
+    context: QuestionContext, parts: Sequence[SymbolLocation]
+) -> tuple[list[str], list[Evidence], set[tuple[str, int]]]:
+    """Name the types that take in a type, inherit from it or implement it, which its uses begin with.
+
+    With the lines (path, line) that say it.
+    """
+    inheritance = Inheritance(context.connection, context.snapshot)
+    found = inheritance.derived(parts[0].name, parts)
+    rows = context.declared(found.certain)
+    mixing = {
+        row: next(
+            (line for path, line in found.mixing if path == row.path and row.line < line <= row.end_line), 0
+        )
+        for row in rows
+    }
+    taking = [row._replace(line=line) for row, line in mixing.items() if line]
+    possible = context.declared(found.possible)
+    if parts[0].path.endswith(".go") and parts[0].kind == "interface":
+        methods = [
+            short_name(m.name) for m in lookups.members(context.connection, context.snapshot, parts[0])
+        ]
+        possible += inheritance.with_methods(methods) if methods else []
+        context.limit(_BY_METHODS)
+    said, evidence = [], []
+    for group, (several, one) in (
+        (taking, ("take in", "takes in")),
+        (
+            [row for row, line in mixing.items() if not line],
+            ("inherit from or implement", "inherits from or implements"),
+        ),
+        (possible, ("may inherit from or implement",) * 2),
+    ):
+        if group:
+            how = several if group[1:] else one
+            said.append(f"{count(len(group), 'type')} {how} {context.short_name}: {_located(group)}")
+            evidence += [context.at(row.path, row.line, row.signature) for row in group[:MAX_TYPES]]
+    return said, evidence, {(row.path, row.line) for row in [*rows, *taking, *possible]} | set(found.mixing)
 
 
 def _through(
@@ -170,9 +212,7 @@ def _of_go(context: QuestionContext, symbol: SymbolLocation) -> tuple[str, list[
         )
     found = Inheritance(context.connection, context.snapshot).with_methods(methods)
     types = [row for row in found if (row.path, row.line) != symbol[:2]]
-    context.limit(
-        "that a type implements an interface of Go is taken from the names of its own methods alone"
-    )
+    context.limit(_BY_METHODS)
     evidence = [context.at(row.path, row.line, row.signature) for row in types[: 2 * MAX_ROWS]] + evidence
     evidence = evidence or [context.at(symbol.path, symbol.line, symbol.signature)]
     having = (

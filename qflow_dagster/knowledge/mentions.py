@@ -49,7 +49,7 @@ _IMPORTS = re.compile(r"import|^use_declaration|using_directive|namespace_use|pr
 # An import is not deeper around a name of it.
 MAX_DEPTH = 5
 
-CALLED, SET, PASSED = "called", "set", "passed as a value"
+CALLED, SET, PASSED, TAKEN_IN = "called", "set", "passed as a value", "taken in"
 # How a name is used, by what it stands in, from the inside; nothing of these: it is a value.
 _ROLES = (
     (re.compile(r"interpolation|template_substitution"), "used"),
@@ -66,7 +66,7 @@ _ROLES = (
         ),
         "as a type",
     ),
-    (re.compile(r"^use_declaration$"), "taken in"),
+    (re.compile(r"^use_declaration$"), TAKEN_IN),
     (re.compile(r"^return"), "returned"),
     (re.compile(r"^(?:throw|raise)"), "raised"),
     (
@@ -256,6 +256,8 @@ def _declares(node: "Node | None", language: str) -> bool | None:
     parent = node.parent
     if _is_import(node):
         return None
+    if parent is not None and parent.type == "use_declaration":
+        return False  # A trait, which a type takes in.
     if fields.is_field(language, node):
         return True
     if node.type in _ATTRIBUTES or (parent is not None and parent.type == "assignment_expression"):
@@ -307,7 +309,8 @@ def _first_identifier(node: "Node") -> "Node | None":
 
 def where(how: str, symbol: str, row: Line) -> str:
     """Return how a line uses a name, in which symbol, and where that is, as text."""
-    return f"{how} {f'in {symbol}' if symbol else 'at top level'} ({row.path}:{row.line})"
+    around = f"{'by' if how == TAKEN_IN else 'in'} {symbol}" if symbol else "at top level"
+    return f"{how} {around} ({row.path}:{row.line})"
 
 
 def at(rows: Sequence[Line | SymbolLocation]) -> list[str]:

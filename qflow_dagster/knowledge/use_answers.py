@@ -7,7 +7,16 @@ lines (`mentions`), tests (`coverage_answers`).
 import re
 from collections.abc import Collection, Sequence
 
-from qflow_dagster.knowledge import callers, code_answers, graph, lookups, overrides, plugins, type_parts
+from qflow_dagster.knowledge import (
+    callers,
+    code_answers,
+    graph,
+    inheritance_answers,
+    lookups,
+    overrides,
+    plugins,
+    type_parts,
+)
 from qflow_dagster.knowledge.declarations import TYPES, Declarations, family
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
@@ -18,6 +27,7 @@ from qflow_dagster.knowledge.evidence import (
     listed,
 )
 from qflow_dagster.knowledge.git_facts import Line
+from qflow_dagster.knowledge.lookups import SymbolLocation
 from qflow_dagster.knowledge.mentions import (
     CALLED,
     at,
@@ -30,6 +40,7 @@ from qflow_dagster.knowledge.mentions import (
 
 # Files that export again what they import: packages of Python, index files, modules of Rust.
 EXPORTS = re.compile(r"(?:^|/)(?:__init__\.pyi?|index\.[cm]?[jt]sx?|mod\.rs|lib\.rs)$")
+_IMPORTING = re.compile(r"\s*(?:use|using|import|from|require|include)\b")
 # Languages where other files of a package or program use a file without importing it.
 _WITHOUT_IMPORTS = (
     ".java",
@@ -61,20 +72,22 @@ def used(context: QuestionContext) -> tuple[str, list[Evidence]]:
         said, calling = _calls_of_export(context)
         return "; ".join([*said, sentence]), [*calling, *importing]
     parts, evidence = code_answers.callers_as_text(context, found)
+    deriving, of_types, places = _deriving(context)
     if imports:
         who = "" if parts else f"{subject} is "
         parts.append(f"{who}imported by " + listed([f"{i.path}:{i.line}" for i in imports]))
     evidence += [
         context.at(i.path, i.line, f"imports {subject} from {i.module}") for i in imports[: 3 * MAX_ROWS]
     ]
-    others = beside_calls(context, found, {(i.path, i.line) for i in imports})
+    others = beside_calls(context, found, {(i.path, i.line) for i in imports} | places)
     loading = [
         row
         for symbol in symbols
         for row in plugins.loading(context, symbol.path, lookups.short_name(symbol.name))
     ]
     _add_loading(parts, evidence, context, loading)
-    alone = not (calls or imports or others or loading)
+    alone = not (calls or imports or others or loading or deriving)
+    unnamed = alone and not context.limits and not _is_named(context, symbols)
     said, of_members = _calls_of_members(context, alone=alone)
     if not calls and symbols:
         (symbol,) = context.declared([context.definition()])
@@ -85,18 +98,37 @@ def used(context: QuestionContext) -> tuple[str, list[Evidence]]:
             if context.limits
             else f"{name} is not called by name anywhere"
         )
-        if said and alone:
+        if said and unnamed:
             how = f"{name} is not named anywhere else"
-        elif (others or loading) and symbol.kind in TYPES:
+        elif deriving or ((others or loading) and symbol.kind in TYPES):
             how = f"{name} is used"
         elif others or loading:
             called = "no call is known to be of it" if context.limits else "not called by its name"
             how = f"{name} is used, but {called}"
-        parts.insert(0, how)
-        evidence.insert(0, context.at(symbol.path, symbol.line, symbol.signature or symbol.name))
+        parts[:0] = [how, *deriving]
+        evidence[:0] = [context.at(symbol.path, symbol.line, symbol.signature or symbol.name), *of_types]
         evidence += code_answers.doubtful(context, found)
+    else:
+        parts[:0], evidence[:0] = deriving, of_types
     _add_others(parts, evidence, context, others)
     return "; ".join([*parts, *said]), [*evidence, *of_members]
+
+
+def _is_named(context: QuestionContext, parts: Sequence[SymbolLocation]) -> bool:
+    """Return whether any line of code has the subject's name, but those of its own definition."""
+    found = mentions(context, context.short_name)
+    importing = [row for row in found.prose if _IMPORTING.match(row.text)]
+    return any(
+        not any(part.path == row.path and part.line <= row.line <= part.end_line for part in parts)
+        for row in [*found.uses, *found.declarations, *importing]
+    )
+
+
+def _deriving(context: QuestionContext) -> tuple[list[str], list[Evidence], set[tuple[str, int]]]:
+    """Name the types that take in or inherit from the subject, with the lines that say it; nothing if it is no type."""
+    symbols = context.meant or lookups.symbols(context.connection, context.snapshot, context.subject)
+    types = [symbol for symbol in symbols if symbol.kind in (*TYPES, "module")]
+    return inheritance_answers.deriving(context, types) if types else ([], [], set())
 
 
 def _calls_of_members(context: QuestionContext, *, alone: bool) -> tuple[list[str], list[Evidence]]:
@@ -324,9 +356,12 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
         said, overriding = overrides.described(context, each)
         parts += said
         evidence += overriding
+    deriving: list[str] = []
     if found:
+        deriving, of_types, places = _deriving(context)
+        parts[:0], evidence[1:1] = deriving, of_types
         imports = lookups.imports_of(connection, snapshot, context.subject)
-        others = beside_calls(context, found, {(i.path, i.line) for i in imports})
+        others = beside_calls(context, found, {(i.path, i.line) for i in imports} | places)
         _add_others(parts, evidence, context, others)
     direct = [row for row in levels if row.depth == 1]
     exporting = [row for row in direct if EXPORTS.search(row.path)]
@@ -346,7 +381,7 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
     _add_loading(parts, evidence, context, plugins.loading(context, path))
     if found:
         calls = any(each.certain or each.possible for each in found)
-        said, of_members = _calls_of_members(context, alone=not (calls or others or direct))
+        said, of_members = _calls_of_members(context, alone=not (calls or others or direct or deriving))
         parts += said
         evidence += of_members
     if not found and (users := without_import(context, [path], {row.path for row in direct})):
