@@ -74,6 +74,11 @@ _OF_DECLARED = {
     ),
     code_answers.declared,
 )
+# What answers for a field whose name something else has.
+_OF_FIELDS = _OF_DECLARED | dict.fromkeys(
+    ("affected", "dependents", "raises", "tests", "used"), code_answers.word
+)
+del _OF_FIELDS["members"]
 # Of these a name is not looked for in a file or type: they have two, or are about lines with a word.
 _WITHOUT_PLACE = frozenset(["between", "relation", "word"])
 # Kinds of questions about one name that may have been removed.
@@ -159,7 +164,10 @@ def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -
             sentence, evidence = folder_answers.answer(context, folder, understood.kind)
         else:
             context = context if understood.kind in _AS_WRITTEN else names.exactly(context)
-            sentence, evidence = homonyms.answer(context, understood.kind, KINDS[understood.kind])
+            answering = KINDS[understood.kind]
+            if code_answers.is_value(context):
+                answering = _OF_FIELDS.get(understood.kind, answering)
+            sentence, evidence = homonyms.answer(context, understood.kind, answering)
     except QflowError as error:
         return _gone(context, understood, error)
     if understood.clause:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from qflow_dagster.ingestion.git import GitError
-from qflow_dagster.knowledge import callers, git_facts, graph, lookups, syntax_errors
+from qflow_dagster.knowledge import callers, git_facts, graph, lookups, syntax_errors, type_fields
 from qflow_dagster.knowledge.declarations import titled
 from qflow_dagster.knowledge.evidence import (
     C_FAMILY,
@@ -21,17 +21,21 @@ from qflow_dagster.knowledge.evidence import (
     parts_of,
 )
 from qflow_dagster.knowledge.lookups import SymbolLocation
-from qflow_dagster.knowledge.mentions import SET, Mentions, at, mentions, say_what_is_unread, where
+from qflow_dagster.knowledge.mentions import CALLED, Mentions, at, mentions, say_what_is_unread, where
+from qflow_dagster.knowledge.type_fields import VALUE
 
-# The kind of what is declared and no symbol.
-VALUE = "field"
 # How calls are called whose receiver has no declared type.
 POSSIBLY = "may also be called, on what has no declared type or that of an interface or base,"
 
 # Of so many lines the text is given, too.
 MAX_QUOTED = 3
-# What a method sets of its own object, and the methods that make it.
-_OF_SELF = re.compile(r"(?:\b(?:self|this|cls)(?:\.|->)|@)#?\w")
+# A name that is a member of what stands before it.
+_AS_MEMBER = r"(?:[.@$#]|->|::)\s*{0}(?![\w$])"
+_OF_OTHERS = "lines with a {} of another type may be among these"
+# How a field is declared that may be called.
+_CALLABLE = re.compile(
+    r"fn\b|func|action|=>|->|callable|callback|delegate|handler|lambda|\(\s*\*", re.IGNORECASE
+)
 
 
 def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -39,9 +43,14 @@ def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
     Few lines, and those that declare it, are given with their text, which may say more: the default of a variable.
     """
-    found = mentions(context, context.subject)
-    if not (found.uses or found.declarations or found.prose) and (member := _member(context)):
-        return member
+    if is_value(context):
+        found = _of_field(context)
+    else:
+        found = mentions(context, context.subject)
+        # Few lines have a name with its type, of those that use it.
+        literally = bool(found.uses or found.declarations or found.prose)
+        if member := _member(context, literally=literally):
+            return member
     rows = [*found.uses, *found.declarations, *found.prose]
     if not rows:
         return _unread_word(context, found.unread)
@@ -70,19 +79,66 @@ def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
     return f"{context.subject} is in {count(len(rows), 'line')} of code: {'; '.join(parts)}", evidence
 
 
-def _member(context: QuestionContext) -> tuple[str, list[Evidence]] | None:
-    """Answer for a member that is no symbol, of the type that the subject names; None if that names none."""
+def is_value(context: QuestionContext) -> bool:
+    """Return whether what is meant is a field, of a name that something else has, too."""
+    return bool(context.meant) and context.meant[0].kind == VALUE
+
+
+def _of_field(context: QuestionContext) -> Mentions:
+    """Return the lines that have the name of a field as a member, where functions or types have the name, too."""
+    name, fields = context.short_name, context.meant
+    found = mentions(context, name)
+    owners = lookups.symbols(context.connection, context.snapshot, ".".join(parts_of(fields[0].name)[:-1]))
+    as_member = re.compile(_AS_MEMBER.format(re.escape(name)))
+    declaring = {(field.path, field.line) for field in fields}
+    uses = [
+        row
+        for row in found.uses
+        if (row.path, row.line) not in declaring
+        and found.roles[row.path, row.line] != "as a type"
+        and (as_member.search(row.text) or _is_within(row, owners))
+    ]
+    called = [row for row in uses if found.roles[row.path, row.line] == CALLED]
+    if any(_CALLABLE.search(field.signature) or field.path.endswith(".rb") for field in fields):
+        called = []
+    if called:
+        context.limit(
+            f"these call what has the name {name}, and are not taken for uses: {listed(at(called))}"
+        )
+        uses = [row for row in uses if row not in called]
+    context.limit(f"what else has the name {name} was told apart by how lines are written")
+    context.limit(_OF_OTHERS.format(name))
+    lines = [git_facts.Line(field.path, field.line, field.signature) for field in fields]
+    return found._replace(uses=uses, declarations=lines, unread=[], prose=[])
+
+
+def _is_within(row: git_facts.Line, symbols: Sequence[SymbolLocation]) -> bool:
+    return any(symbol.path == row.path and symbol.line <= row.line <= symbol.end_line for symbol in symbols)
+
+
+def _member(context: QuestionContext, *, literally: bool) -> tuple[str, list[Evidence]] | None:
+    """Answer for a member that is no symbol, of the type that the subject names; None if that names none.
+
+    `literally`: lines have the subject as it is written, which are the answer if it is of nothing that is declared.
+    """
     *scopes, name = parts_of(context.subject)
     # All lines that have the name are answered, not only that of a declaration.
     values = declared_values(context._replace(subject=name, limits=[])) if scopes else []
-    if not values:
+    fields = {(field.path, field.line) for field in type_fields.of_subject(context)} if scopes else set()
+    if not values and not fields:
         return None
-    elsewhere = [row for row in values if scopes[-1] not in _scopes(row)]
-    if len(elsewhere) == len(values):
+    elsewhere = [
+        row for row in values if scopes[-1] not in _scopes(row) and (row.path, row.line) not in fields
+    ]
+    if not fields and len(elsewhere) == len(values):
+        if literally:
+            return None
         context.limit(f"no {name} of {scopes[-1]} was found; this is of what has the name {name}")
     elif elsewhere:
         others = listed(at(elsewhere))
         context.limit(f"what else has the name {name} ({others}) may be meant in some of the lines")
+    if not name.isupper():
+        context.limit(_OF_OTHERS.format(name))
     return word(context._replace(subject=name))
 
 
@@ -123,6 +179,11 @@ def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:
         UnansweredError: No code declares it.
     """
     name = context.short_name
+    if is_value(context):
+        context.limit(f"{context.subject} is no function, type or file, of which alone more is known")
+        return f"{name}, no function or type, is declared in {listed(at(context.meant))}", [
+            context.at(row.path, row.line, row.signature) for row in context.meant[: 2 * MAX_ROWS]
+        ]
     found = mentions(context, name)
     if not found.declarations and (attributes := declared_values(context)):
         return f"{name}, no function or type, is set in {listed(at(attributes))}", [
@@ -152,6 +213,8 @@ def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:
 def is_declared(context: QuestionContext) -> bool:
     """Return whether code declares the subject, in the scope that it names: a constant, a field, a value of an enum."""
     scopes = parts_of(context.subject)[:-1]
+    if type_fields.of_subject(context):
+        return True
     values = declared_values(context._replace(limits=[]))
     return any(not scopes or scopes[-1] in _scopes(row) for row in values)
 
@@ -185,7 +248,9 @@ def declared_values(context: QuestionContext) -> list[SymbolLocation]:
         # Tests give values to what the program has.
         found = found._replace(declarations=[r for r in found.declarations if not any(code[r.path][:2])])
     rows: list[git_facts.Line] = found.declarations
-    attributes = {} if rows else _attributes(context, found)
+    attributes = {} if rows else type_fields.attributes(context, found)
+    if attributes:
+        context.limit(f"no type declares {name}; of each that sets it, this is of one line that does")
     rows = rows or list(attributes)
     around = lookups.enclosing(connection, snapshot, [(row.path, row.line) for row in rows])
     scopes = {row: attributes.get(row, around[row.path, row.line]) for row in rows}
@@ -203,27 +268,6 @@ def declared_values(context: QuestionContext) -> list[SymbolLocation]:
         )
         for row in lasting or rows
     ]
-
-
-def _attributes(context: QuestionContext, found: Mentions) -> dict[git_facts.Line, str]:
-    """Return the first line in each type that sets an attribute of a name, in a constructor if one does; with the type.
-
-    Languages without declarations of attributes have them so.
-    """
-    rows = [row for row in found.uses if found.roles[row.path, row.line] == SET and _OF_SELF.search(row.text)]
-    around = lookups.enclosing(context.connection, context.snapshot, [(row.path, row.line) for row in rows])
-    first: dict[tuple[str, str], git_facts.Line] = {}
-    makes: dict[tuple[str, str], bool] = {}
-    for row in rows:
-        owner, _, function = around[row.path, row.line].rpartition(".")
-        place = row.path, owner
-        if owner and (place not in first or (function in callers.CONSTRUCTORS and not makes[place])):
-            first[place], makes[place] = row, function in callers.CONSTRUCTORS
-    if first:
-        context.limit(
-            f"no type declares {context.short_name}; of each that sets it, this is of one line that does"
-        )
-    return {row: owner for (_, owner), row in first.items()}
 
 
 def _is_function(context: QuestionContext, row: git_facts.Line, scope: str) -> bool:

@@ -5,7 +5,7 @@ Does not belong here: how fields are declared (`fields`), what a file exports (`
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from qflow_dagster.knowledge import (
@@ -133,31 +133,38 @@ def _of_file(context: QuestionContext, path: str) -> tuple[str, list[Evidence]]:
 
 def _inherited(context: QuestionContext, parts: Sequence[SymbolLocation], own: set[str]) -> _Inherited:
     """Return what a type inherits, but for what it has itself (`own`), and what only its bases can use."""
-    inheritance = Inheritance(context.connection, context.snapshot)
     found, names = _Inherited([], []), set(own)
+    for base in above(context, parts, found.foreign):
+        members = lookups.members(context.connection, context.snapshot, base)
+        for member in [*members, *fields_of(context, [base])]:
+            short = lookups.short_name(member.name)
+            if short in names or short in {*_CONSTRUCTORS, lookups.short_name(base.name)}:
+                continue
+            if not _OWN_ALONE.search(member.signature):
+                found.members.append((member, base))
+                names.add(short)
+    return found
+
+
+def above(
+    context: QuestionContext, parts: Sequence[SymbolLocation], foreign: list[str]
+) -> Iterator[SymbolLocation]:
+    """Yield the declarations of what a type inherits from, nearest first; add bases of other libraries to `foreign`."""
+    inheritance = Inheritance(context.connection, context.snapshot)
     level, visited = list(parts), {(part.path, part.line) for part in parts}
     while level:
         following = []
         for base in [base for part in level for base in _bases(context, inheritance, part)]:
             groups = callers.apart([location(declared) for declared in base.definitions])
-            if not groups and base.name not in found.foreign:
-                found.foreign.append(base.name)
+            if not groups and base.name not in foreign:
+                foreign.append(base.name)
             if len(groups) > 1:
                 context.limit(f"which {base.name} it inherits from is not known, nor which members that has")
             elif groups:
                 following += [part for part in groups[0] if (part.path, part.line) not in visited]
                 visited |= {(part.path, part.line) for part in following}
-        for base in following:
-            members = lookups.members(context.connection, context.snapshot, base)
-            for member in [*members, *fields_of(context, [base])]:
-                short = lookups.short_name(member.name)
-                if short in names or short in {*_CONSTRUCTORS, lookups.short_name(base.name)}:
-                    continue
-                if not _OWN_ALONE.search(member.signature):
-                    found.members.append((member, base))
-                    names.add(short)
+        yield from following
         level = following
-    return found
 
 
 def _bases(context: QuestionContext, inheritance: Inheritance, part: SymbolLocation) -> list[Base]:

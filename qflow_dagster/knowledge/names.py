@@ -10,12 +10,12 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import Connection, text
 
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
-from qflow_dagster.knowledge import git_facts, lookups, syntax_errors
+from qflow_dagster.knowledge import git_facts, graph, lookups, syntax_errors, type_fields
 from qflow_dagster.knowledge.declarations import TYPES, Declarations, Definition, arity
 from qflow_dagster.knowledge.evidence import QuestionContext, UnansweredError, listed, parts_of
 from qflow_dagster.knowledge.inheritance import Inheritance
 from qflow_dagster.knowledge.lookups import SymbolLocation
-from qflow_dagster.knowledge.mentions import at
+from qflow_dagster.knowledge.mentions import at, mentions
 from qflow_dagster.knowledge.question_names import is_path
 
 _QUALIFIED = re.compile(r"[^:]+:[a-z]+")
@@ -58,20 +58,31 @@ def exactly(context: QuestionContext) -> QuestionContext:
         return context
     symbols = lookups.symbols(context.connection, context.snapshot, subject)
     if not symbols:
-        return _without_parameters(context._replace(subject=_without_sigil(context)))
+        context = _without_parameters(context._replace(subject=_without_sigil(context)))
+        return _of_variable(context) or context
     path, _, asked = subject.rpartition(":")
     asked = asked if is_path(path) else subject
     short = lookups.short_name(_dotted(asked))
-    if all(lookups.short_name(symbol.name) != short for symbol in symbols):
-        context.limit(f"nothing has the name {short}; this is of {symbols[0].name} ({symbols[0].path})")
-        return context._replace(subject=lookups.short_name(symbols[0].name))
+    other_case = all(lookups.short_name(symbol.name) != short for symbol in symbols)
     owner = lookups.short_name(_dotted(asked).removesuffix(short).rstrip(".:"))
+    of_owner = any(owner in _parts(symbol.name.removesuffix(short)) for symbol in symbols)
+    if owner and (other_case or not of_owner) and (fields := type_fields.of_subject(context)):
+        if all(owner not in parts_of(field.name)[:-1] for field in fields):
+            context.limit(
+                f"{owner} has no {short} of its own; this is of {fields[0].name}, which it inherits"
+            )
+        return context._replace(subject=_dotted(asked), meant=tuple(fields))
+    if other_case:
+        context.limit(
+            f"no function, type or file has the name {short}; this is of {symbols[0].name} ({symbols[0].path})"
+        )
+        return context._replace(subject=lookups.short_name(symbols[0].name))
     outside = syntax_errors.outside_of_types(context, short) if owner else []
     if paths := list(dict.fromkeys(symbol.path for symbol in outside)):
         context.limit(
             f"these have errors of syntax, and a {short} that may be one of {owner}, too: {listed(paths)}"
         )
-    if not owner or any(owner in _parts(symbol.name.removesuffix(short)) for symbol in symbols):
+    if not owner or of_owner:
         return context
     declarations = Declarations(context.connection, context.snapshot)
     if any(owner in parts_of(space)[-1:] for s in symbols for space in declarations.namespaces(s.path)):
@@ -117,6 +128,23 @@ def _in_files_with_errors(
         f"whether {owner.name} ({owner.path}:{owner.line}) has a {short} is not known: "
         f"{listed(paths)} was read with errors of syntax{declared}"
     )
+
+
+def _of_variable(context: QuestionContext) -> QuestionContext | None:
+    """Return a question about `ctx.throw` as one about throw, if code has a variable ctx that is no module; else None.
+
+    Its type is not known.
+    """
+    owner, _, short = _dotted(context.subject).rpartition(".")
+    if not re.fullmatch(r"[a-z_]\w*", owner) or not short:
+        return None
+    symbols = lookups.symbols(context.connection, context.snapshot, short)
+    if all(lookups.short_name(symbol.name) != short for symbol in symbols):
+        return None
+    if not mentions(context, owner).declarations or graph.importing(*context[:2], owner):
+        return None
+    context.limit(f"what {owner} is, is not known; this is of what has the name {short}")
+    return context._replace(subject=short)
 
 
 def _without_parameters(context: QuestionContext) -> QuestionContext:
