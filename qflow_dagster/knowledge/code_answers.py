@@ -137,8 +137,6 @@ def _member(context: QuestionContext, *, literally: bool) -> tuple[str, list[Evi
     elif elsewhere:
         others = listed(at(elsewhere))
         context.limit(f"what else has the name {name} ({others}) may be meant in some of the lines")
-    if not name.isupper():
-        context.limit(_OF_OTHERS.format(name))
     return word(context._replace(subject=name))
 
 

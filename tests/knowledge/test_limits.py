@@ -37,7 +37,7 @@ QUESTIONS = [
     ("where is bake used?", "used", [], [("shop/table.py", 3)], ["shop/pages/oven.tmpl:1"]),
     ("where is LIMIT defined?", "defined", ["no function or type"], [("shop/oven.py", 1)], []),
     ("where is the type Kind defined?", "defined", [], [("oven/oven.go", 7)], []),
-    ("where is heat defined?", "defined", [], [("shop/oven.py", 4)], ["nothing has the name heat"]),
+    ("where is heat defined?", "defined", [], [("shop/oven.py", 4)], ["type or file has the name heat"]),
     ("who calls Gas.warm?", "used", ["Heat.warm"], [("shop/oven.py", 5)], ["inherits"]),
     ("who calls Cold.warm?", "not known", ["defines no warm"], [], []),
     ("what does bake call?", "calls", ["flip"], [("shop/oven.py", 20)], []),
