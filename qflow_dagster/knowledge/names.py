@@ -131,7 +131,7 @@ def _in_files_with_errors(
 
 
 def _of_variable(context: QuestionContext) -> QuestionContext | None:
-    """Return a question about `ctx.throw` as one about throw, if code has a variable ctx that is no module; else None.
+    """Return a question about "ctx.throw" as one about throw, if code has a variable ctx that is no module; else None.
 
     Its type is not known.
     """
