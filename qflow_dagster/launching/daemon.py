@@ -177,7 +177,7 @@ class WokenQueue(QueuedRunCoordinatorDaemon):
         self, workspace_process_context: IWorkspaceProcessContext, shutdown_event: threading.Event
     ) -> DaemonIterator:
         """Launch what may be launched, for ever."""
-        regular = 0.0
+        regular = seldom = 0.0
         while not shutdown_event.is_set():
             self._wakeups.take(REGULAR)
             if not self._runs.queued and time.monotonic() < regular:
@@ -186,7 +186,9 @@ class WokenQueue(QueuedRunCoordinatorDaemon):
             self._instance = workspace_process_context.instance
             try:
                 yield from self.run_iteration(workspace_process_context)
-                if self._runs.busy:
+                # What was seen of runs is no proof that none waits: its notification may be lost, or its status late.
+                if self._runs.busy or time.monotonic() >= seldom:
+                    seldom = time.monotonic() + SELDOM
                     self.send_again(self._instance)
             except Exception:
                 yield DaemonErrorCapture.process_exception(
