@@ -75,10 +75,9 @@ _OF_DECLARED = {
     code_answers.declared,
 )
 # What answers for a field whose name something else has.
-_OF_FIELDS = _OF_DECLARED | dict.fromkeys(
-    ("affected", "dependents", "raises", "tests", "used"), code_answers.word
-)
-del _OF_FIELDS["members"]
+_OF_FIELDS = {
+    kind: answering for kind, answering in _OF_DECLARED.items() if kind != "members"
+} | dict.fromkeys(("affected", "dependents", "raises", "tests", "used"), code_answers.word)
 # Of these a name is not looked for in a file or type: they have two, or are about lines with a word.
 _WITHOUT_PLACE = frozenset(["between", "relation", "word"])
 # Kinds of questions about one name that may have been removed.
@@ -97,12 +96,10 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
     except GitError as error:
         reason = f"git cannot read what the answer needs: {error}"
         return Answer(ParsedQuestion(NOT_KNOWN, question), reason, [])
-    paths = missing_contents.paths(connection, snapshot)
-    if not paths or found.understood.kind == "search":
+    if found.understood.kind == "search" or not (paths := missing_contents.paths(connection, snapshot)):
         return found
-    said = f"the clone lacks the contents of {listed(paths)}, in which nothing can be found"
-    return found._replace(
-        words=f"{found.words.rstrip('.')}. Not certain: {said}", limits=(*found.limits, said)
+    return _also_limited(
+        found, f"the clone lacks the contents of {listed(paths)}, in which nothing can be found"
     )
 
 
@@ -139,10 +136,13 @@ def _with_absent(found: Answer, context: QuestionContext, asked: Read) -> Answer
         # "Session has a close_all, where is it?"
         understood = found.understood._replace(kind=NOT_KNOWN)
         return found._replace(understood=understood, words=f"{said}; {found.words}")
-    said += ", which the question has, too"
-    return found._replace(
-        words=f"{found.words.rstrip('.')}. Not certain: {said}", limits=(*found.limits, said)
-    )
+    return _also_limited(found, f"{said}, which the question has, too")
+
+
+def _also_limited(answer: Answer, limit: str) -> Answer:
+    """Return an answer with a further limit."""
+    words = f"{answer.words.rstrip('.')}. Not certain: {limit}"
+    return answer._replace(words=words, limits=(*answer.limits, limit))
 
 
 def _joined(first: Answer, second: Answer) -> Answer:

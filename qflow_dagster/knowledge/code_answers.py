@@ -31,7 +31,6 @@ POSSIBLY = "may also be called, on what has no declared type or that of an inter
 MAX_QUOTED = 3
 # A name that is a member of what stands before it.
 _AS_MEMBER = r"(?:[.@$#]|->|::)\s*{0}(?![\w$])"
-_OF_OTHERS = "lines with a {} of another type may be among these"
 # How a field is declared that may be called.
 _CALLABLE = re.compile(
     r"fn\b|func|action|=>|->|callable|callback|delegate|handler|lambda|\(\s*\*", re.IGNORECASE
@@ -107,7 +106,7 @@ def _of_field(context: QuestionContext) -> Mentions:
         )
         uses = [row for row in uses if row not in called]
     context.limit(f"what else has the name {name} was told apart by how lines are written")
-    context.limit(_OF_OTHERS.format(name))
+    context.limit(f"lines with a {name} of another type may be among these")
     lines = [git_facts.Line(field.path, field.line, field.signature) for field in fields]
     return found._replace(uses=uses, declarations=lines, unread=[], prose=[])
 

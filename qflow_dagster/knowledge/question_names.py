@@ -136,9 +136,7 @@ def read(question: str, common: Collection[str], known: Collection[str] = (), re
     texts = [next((form for form in each if form in known), each[-1]) for each in forms]
     for index, owner in enumerate(texts[:-1]):
         # "Session's private close" is Session.close.
-        at = index + 1
-        while at < len(texts) - 1 and texts[at].lower() in _ARTICLES:
-            at += 1
+        at = _past(texts, index + 1, 1, _ARTICLES)
         if _POSSESSIVE.search(tokens[index]) and owner in known and texts[at] in known:
             texts[index], texts[at] = "", f"{owner}.{texts[at]}"
     certainties = [
@@ -222,9 +220,7 @@ def _place(texts: Sequence[str], certainties: Sequence[int]) -> int | None:
             for other, sure in enumerate(certainties)
             if sure >= LIKE_NAME and texts[other] != text and not is_version(texts[other])
         ]
-        before = max(index - 1, 0)
-        while before > 0 and texts[before].lower() in (*NOUNS, *_ARTICLES, "a", "an"):
-            before -= 1
+        before = _past(texts, max(index - 1, 0), -1, NOUNS | _ARTICLES | {"a", "an"})
         preposition, path = texts[before].lower(), is_path(text)
         named = before - 1
         while named > 0 and texts[named].lower() in NOUNS | _PARAMETER and named not in others:
@@ -258,11 +254,7 @@ def _within(texts: Sequence[str]) -> Iterator[tuple[int, str]]:
     "the get of HttpClient", "convert in utils.go": such words are names only if the repository has them there.
     """
     for index, preposition in enumerate(texts[:-1]):
-        named, owner = index - 1, index + 1
-        while named > 0 and texts[named].lower() in NOUNS:
-            named -= 1
-        while owner < len(texts) - 1 and texts[owner].lower() in (*NOUNS, *_ARTICLES):
-            owner += 1
+        named, owner = _past(texts, index - 1, -1, NOUNS), _past(texts, index + 1, 1, NOUNS | _ARTICLES)
         if (
             preposition.lower() in _IN | _OF
             and named >= 0
@@ -270,6 +262,13 @@ def _within(texts: Sequence[str]) -> Iterator[tuple[int, str]]:
             and not is_plain(texts[owner])
         ):
             yield named, f"{texts[owner]}:{texts[named]}"
+
+
+def _past(texts: Sequence[str], index: int, step: int, words: Collection[str]) -> int:
+    """Return the place of the first word from `index` on that is none of some words, or of the outermost one."""
+    while 0 < index < len(texts) - (step > 0) and texts[index].lower() in words:
+        index += step
+    return index
 
 
 def candidates(question: str) -> set[str]:

@@ -3,17 +3,11 @@
 Of what is only declared again, in stubs and builds, nothing is said.
 """
 
-from collections.abc import Callable
-
 import pytest
-from sqlalchemy import Engine
 
-from qflow_dagster.ingestion.queries import current_snapshot
-from qflow_dagster.knowledge import answers
-from qflow_dagster.knowledge.evidence import Answer
-from tests.ingestion.conftest import GitRepository, Ingested
+from tests.knowledge.test_uses import Ask, ask, ingested, make_repository, repository
 
-Ask = Callable[[dict[str, str], str], Answer]
+__all__ = ["ask", "ingested", "make_repository", "repository"]
 
 _PYTHON = {
     "loaf.py": "class Loaf:\n    def slices(self):\n        return 1\n",
@@ -86,19 +80,6 @@ POSSIBLE: dict[str, tuple[dict[str, str], str, str]] = {
         "slices (may be Loaf.java:2)",
     ),
 }
-
-
-@pytest.fixture
-def ask(engine: Engine, repository: GitRepository, ingested: Ingested) -> Ask:
-    """Return the answer to a question about some files."""
-
-    def asked(files: dict[str, str], question: str) -> Answer:
-        repository.commit(files)
-        ingested(repository)
-        with engine.connect() as connection:
-            return answers.answer(connection, current_snapshot(connection, "project"), question)
-
-    return asked
 
 
 @pytest.mark.parametrize("language", POSSIBLE)

@@ -1,16 +1,11 @@
 """Fields, properties and constants that are asked with their type, where something else has the name, too."""
 
-from collections.abc import Callable
-
 import pytest
-from sqlalchemy import Engine
 
-from qflow_dagster.ingestion.queries import current_snapshot
-from qflow_dagster.knowledge import answers
-from qflow_dagster.knowledge.evidence import NOT_KNOWN, Answer
-from tests.ingestion.conftest import GitRepository, Ingested
+from qflow_dagster.knowledge.evidence import NOT_KNOWN
+from tests.knowledge.test_uses import Ask, ask, ingested, make_repository, repository
 
-Ask = Callable[[dict[str, str], str], Answer]
+__all__ = ["ask", "ingested", "make_repository", "repository"]
 
 # What declares Oven with the field Heat on line 2, and uses it on line 5; and a type or function Heat.
 HEATS = {
@@ -69,19 +64,6 @@ LIMITS = {
         "        Self::LIMIT\n    }\n}\n"
     ),
 }
-
-
-@pytest.fixture
-def ask(engine: Engine, repository: GitRepository, ingested: Ingested) -> Ask:
-    """Return a function that asks a question on a repository of some files."""
-
-    def answer(files: dict[str, str], question: str) -> Answer:
-        repository.commit(files)
-        ingested(repository)
-        with engine.connect() as connection:
-            return answers.answer(connection, current_snapshot(connection, "project"), question)
-
-    return answer
 
 
 @pytest.mark.parametrize("path", HEATS)
