@@ -14,6 +14,7 @@ from typing import Any
 from celery import bootsteps
 from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
+from kombu import exceptions
 from kombu.transport import pgmq, virtual
 
 # Seconds between two looks of a worker that is busy whether it still is, if nothing else wakes it.
@@ -21,6 +22,9 @@ LOOK = 0.05
 # Seconds between two looks of an idle one for messages of which it was not notified: those that come back because
 # their worker was killed, and any that was lost. Celery itself looks every two.
 LOOK_FOR_MESSAGES = 10.0
+# Seconds until a message counts as one that cannot be acknowledged: a lost connection, or a process that was killed
+# as it took it.
+UNTIL_ACKNOWLEDGED = 15.0
 
 
 class ReceiveWhatCanBegin(bootsteps.StartStopStep):
@@ -63,10 +67,17 @@ def _is_stopping() -> bool:
 def _fetch_nothing_while(is_busy: Callable[[], bool], channel: Any) -> None:
     """Let a client that fetches messages (PGMQ's, that of Redis) fetch none."""
     can_consume, allowed = channel.qos.can_consume, False
+    acknowledged_at = time.monotonic()
 
     def may_fetch() -> bool:
-        # Nor while the last one is not acknowledged.
-        return not is_busy() and can_consume()
+        nonlocal acknowledged_at
+        if can_consume():
+            acknowledged_at = time.monotonic()
+            return not is_busy()
+        # Nothing else would ever notice: who fetches nothing does not see that the connection is gone.
+        if time.monotonic() - acknowledged_at > UNTIL_ACKNOWLEDGED:
+            raise exceptions.ConnectionError(f"a message was not acknowledged for {UNTIL_ACKNOWLEDGED:.0f} s")
+        return False
 
     def look() -> bool:
         nonlocal allowed

@@ -286,7 +286,8 @@ def test_what_a_function_does_today_is_run_on_each_change(
     loop.repository.commit({"a.py": CHOSEN_TYPED})
     loop.find()
     loop.plan()
-    goal = begin(loop, repository="project", description="cognitive complexity of chosen below 6")
+    description = "cognitive complexity of chosen below 6"
+    goal = begin(loop, repository="project", description=description, strategy="extract")
     work(loop)
     found = {one["phase"]: one for one in shown(loop.engine, goal)["phases"]}
     recorded = found["specification"]["data"]["characterisation"]

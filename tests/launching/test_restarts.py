@@ -31,6 +31,10 @@ from tests.launching.test_workers import Runs, eventually, home, instance, proce
 
 __all__ = ["home", "instance", "process", "rabbitmq", "redis"]
 SENT_AGAIN = "No worker has begun it yet: it is sent again, in case that it was lost"
+LOSE_CONNECTION = """
+CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$
+"""
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 
 
@@ -131,6 +135,29 @@ def test_a_run_whose_message_was_never_sent_or_lost_is_sent_again_less_and_less_
     # Once begun, it is not sent again; its other messages did nothing.
     assert times_sent() == sent
     assert (runs.starts(), queue._again) == ([lost, last], {})
+
+
+@on("postgresql")
+def test_a_worker_goes_on_when_an_acknowledgement_is_lost(
+    instance: dg.DagsterInstance, home: Path, process: psutil.Process
+) -> None:
+    """Until it is acknowledged, the worker receives nothing, and so does not see that its connection is gone."""
+    runs = Runs(instance, home)
+    runs.go.touch()
+
+    def execute() -> str:
+        run = runs.launch()
+        eventually(lambda: runs.status(run) is SUCCESS, "it has been executed")
+        return run
+
+    executed = [execute()]
+    with psycopg.connect(address(dagster_url()), autocommit=True) as connection:
+        connection.execute(LOSE_CONNECTION)
+        connection.execute("CREATE TRIGGER lose BEFORE DELETE ON pgmq.q_long EXECUTE FUNCTION lose()")
+        executed.append(execute())
+        connection.execute("DROP TRIGGER lose ON pgmq.q_long")
+    executed.append(execute())
+    assert runs.starts() == executed
 
 
 @on("rabbitmq")
