@@ -34,6 +34,7 @@ from qflow_dagster.knowledge import (
     partial_answers,
     project_answers,
     question_names,
+    question_places,
     quoted_texts,
     raise_answers,
     relation_answers,
@@ -78,8 +79,6 @@ _OF_DECLARED = {
 _OF_FIELDS = {
     kind: answering for kind, answering in _OF_DECLARED.items() if kind != "members"
 } | dict.fromkeys(("affected", "dependents", "raises", "tests", "used"), code_answers.word)
-# Of these a name is not looked for in a file or type: they have two, or are about lines with a word.
-_WITHOUT_PLACE = frozenset(["between", "relation", "word"])
 # Kinds of questions about one name that may have been removed.
 _OF_NAMES = frozenset(
     ["affected", "calls", "defined", "describe", "history", "introduced", "members", "used", "word"]
@@ -113,7 +112,7 @@ def _answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer
             return _limited(said, context)
     if asked.understood.kind == "search":
         return _not_understood(context, asked, exist)
-    placed = partial(_placed, connection, snapshot, question)
+    placed = partial(question_places.placed, connection, snapshot, question)
     found = of(connection, snapshot, placed(asked.understood))
     if asked.further:
         found = _joined(found, of(connection, snapshot, placed(asked.further)))
@@ -164,6 +163,7 @@ def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -
             sentence, evidence = folder_answers.answer(context, folder, understood.kind)
         else:
             context = context if understood.kind in _AS_WRITTEN else names.exactly(context)
+            context = context._replace(within=understood.within)
             answering = KINDS[understood.kind]
             if code_answers.is_value(context):
                 answering = _OF_FIELDS.get(understood.kind, answering)
@@ -174,6 +174,8 @@ def of(connection: Connection, snapshot: Snapshot, understood: ParsedQuestion) -
         only = f"of the question, only {understood.clause!r} is answered"
         answer = _limited(Answer(understood, f"{only}: {sentence}", evidence), context)
         return answer._replace(limits=(only, *answer.limits))
+    if understood.within:
+        sentence = f"in {understood.within}: {sentence}"
     if understood.learned:
         sentence = f"read as {form_of(understood)!r}: {sentence}"
     if understood.condition:
@@ -223,46 +225,6 @@ def _gone(context: QuestionContext, understood: ParsedQuestion, error: Exception
     near = lookups.near_names(connection, snapshot, understood.subject)
     hint = f"; near it: {listed(near)}" if near else ""
     return Answer(understood._replace(kind=NOT_KNOWN), f"{error}{hint}", [])
-
-
-def _placed(
-    connection: Connection, snapshot: Snapshot, question: str, understood: ParsedQuestion
-) -> ParsedQuestion:
-    """Return a question with its subject as that of the file or type in which it is to be looked for, or a folder."""
-    folder = {"between": understood.other, "overview": understood.other}.get(
-        understood.kind, understood.subject if understood.kind in folder_answers.SUBJECTS else ""
-    )
-    if folder and _is_folder(connection, snapshot, question, folder):
-        named = "other" if folder == understood.other else "subject"
-        return understood._replace(**{named: f"{folder}/"})
-    if "/" in understood.place and lookups.folder(connection, snapshot, understood.place):
-        return understood._replace(condition=understood.condition or f"in {understood.place}", place="")
-    for qualified in (f"{understood.place}:{understood.subject}", f"{understood.place}.{understood.subject}"):
-        if not understood.place or not understood.subject or understood.kind in _WITHOUT_PLACE:
-            break
-        found = lookups.symbols(connection, snapshot, qualified)
-        if found and f".{found[0].name}".endswith(f".{lookups.short_name(understood.subject)}"):
-            return understood._replace(subject=qualified)
-    # A member that is no symbol.
-    if understood.place and not lookups.existing(connection, snapshot, [understood.subject]):
-        types = lookups.symbols(connection, snapshot, understood.place)
-        if any(symbol.kind in TYPES for symbol in types):
-            return understood._replace(subject=f"{understood.place}.{understood.subject}")
-    return understood
-
-
-def _is_folder(connection: Connection, snapshot: Snapshot, question: str, name: str) -> bool:
-    """Return whether a question says that a name is that of a folder, and there is one."""
-    noun = "" if "/" in name else question_names.folder_noun(question, name)
-    if not noun or not lookups.folders(connection, snapshot, name):
-        return False
-    # A module may be a file, or what code declares as one; a function has the name by chance.
-    declared = lookups.symbols(connection, snapshot, name)
-    plain = noun in ("folder", "directory", "dir")
-    return plain or not (
-        lookups.files(connection, snapshot, name)
-        or any(s.kind not in ("function", "method") and lookups.short_name(s.name) == name for s in declared)
-    )
 
 
 def _not_understood(context: QuestionContext, asked: Read, exist: Exist) -> Answer:

@@ -4,7 +4,7 @@ Belongs here: calls of a snapshot, resolved. Does not belong here: resolving (`c
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
@@ -80,6 +80,15 @@ def callers(connection: Connection, snapshot: Snapshot, subject: str) -> list[Ca
         _callers(group, targets, resolver)._replace(foreign=foreign, unresolved=unresolved)
         for group in groups
     ]
+
+
+def kept(found: Sequence[Callers], keeps: Callable[[str], bool]) -> list[Callers]:
+    """Return the calls that are in files which `keeps` holds for."""
+
+    def of(calls: Sequence[Call]) -> list[Call]:
+        return [call for call in calls if keeps(call.path)]
+
+    return [Callers(each.symbol, *(of(calls) for calls in each[1:])) for each in found]
 
 
 def _callers(

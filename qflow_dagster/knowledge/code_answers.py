@@ -154,7 +154,7 @@ def _unread_word(context: QuestionContext, unread: Sequence[git_facts.Line]) -> 
     others = [row for row in unread if row.path not in own]
     also = f"; vendored or generated files have it in {listed(at(others))}" if others else ""
     if not rows:
-        raise UnansweredError(f"no file of code has the word {context.subject}{also}")
+        raise UnansweredError(f"no file of code{context.where} has the word {context.subject}{also}")
     context.limit("what these files do with it is not known, because they are not read as code")
     items = [
         f"{row.path}:{row.line}" + (f": {_quoted(row)}" if len(rows) <= MAX_QUOTED else "") for row in rows
@@ -193,7 +193,7 @@ def declared(context: QuestionContext) -> tuple[str, list[Evidence]]:
         ]
     if not found.declarations:
         raise UnansweredError(
-            f"no code declares {context.subject!r} in a way that is understood"
+            f"no code{context.where} declares {context.subject!r} in a way that is understood"
             + (
                 f"; it is named in {listed(at([*found.uses, *found.unread]))}"
                 if found.uses or found.unread

@@ -62,6 +62,7 @@ _DEFAULT = re.compile(
     r"^[\"']?\s?(?:,\s?(?P<argument>[^,()]{1,60})|[\])]*\s?(?:\|\||\?\?|\bor\b)\s?(?P<otherwise>[^\s;,)]{1,60})"
     r"|[\])]*\.unwrap_or(?:_else)?\((?P<rust>[^()]{1,60}))"
 )
+_WITH_DOTS = re.compile(r"process\.env|import\.meta\.env")
 # Objects and methods, not names of variables.
 _NO_VARIABLES = frozenset({"get", "copy", "items", "update", "pop", "keys", "values", "setdefault"})
 
@@ -140,8 +141,10 @@ def _names(row: git_facts.Line, content: str) -> Iterator[tuple[Name, str]]:
             yield name, text[call.end() + name.end :]
         elif (match := _VARIABLE.match(text, call.end())) and match[0] not in _NO_VARIABLES:
             rest = text[match.end() :]
-            if call["opening"].startswith("."):  # "process.env.PORT"
-                yield Name(match[0].partition(".")[0], False, 0), rest
+            if call["opening"].startswith("."):
+                # "process.env.PORT", but not "reads os.environ. This is ...".
+                if call["opening"] == "." and _WITH_DOTS.match(call[0]):
+                    yield Name(match[0].partition(".")[0], False, 0), rest
             elif held := environment_names.assigned(content, row.line, match[0]):
                 yield held[0], rest
             else:

@@ -30,6 +30,8 @@ _BY_NAME = re.compile(
 )
 _PRIVATE = re.compile(r"\b(?:static|private|internal|fileprivate|defp|local|pub\s*\((?:super|self))\b")
 _ANNOTATED = ("@", "[", "#[")
+# Tests and benchmarks within files of the program.
+_TESTS = re.compile(r"\s*#\[(?:\w+::)*(?:test|bench|rstest|test_case)\b")
 _SCRIPTS = (".sh", ".bash", ".zsh", ".ksh", ".bats")
 _EXPORTED_BY_WORD = {".rs": "pub", **dict.fromkeys((".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx"), "export")}
 
@@ -47,9 +49,11 @@ SAID = {
 
 def dead(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """List functions that nothing calls, imports or names: likely dead, never certain."""
-    rows, functions = callers.uncalled(context.connection, context.snapshot, context.subject)
+    # A file may be named without its folder.
+    place = (context.file() or context.folder() or context.subject) if context.subject else ""
+    rows, functions = callers.uncalled(context.connection, context.snapshot, place)
     rows = [row for row in rows if short_name(row.name).lower() not in _ENTRY_NAMES]
-    where = f" in {context.subject}" if context.subject else ""
+    where = f" in {place}" if place else ""
     if not functions:
         raise UnansweredError(f"there are no functions{where} to look at, or there is no such file or folder")
     found: list[SymbolLocation] = []
@@ -58,12 +62,15 @@ def dead(context: QuestionContext) -> tuple[str, list[Evidence]]:
         if len(found) >= MAX_SHOWN:
             break
     first_lines = _first_lines(context, found)
-    found = [row for row in found if not _is_value(row, first_lines.get(row, ("", ""))[1])][:MAX_SHOWN]
+    found = [
+        row
+        for row in found
+        for before, first_line in [first_lines.get(row, ("", ""))]
+        if not _is_value(row, first_line) and not _TESTS.match(before)
+    ][:MAX_SHOWN]
     if not found:
         said = f"none found: each of {count(functions, 'function')}{where} is called, imported, named or an entry point"
-        return f"{said}. {UNSEEN}", [
-            Evidence(context.snapshot.commit_oid, context.subject or None, None, said)
-        ]
+        return f"{said}. {UNSEEN}", [Evidence(context.snapshot.commit_oid, place or None, None, said)]
     kinds: dict[str, list[SymbolLocation]] = defaultdict(list)
     for row in found:
         kinds[_kind(row, *first_lines.get(row, ("", "")))].append(row)

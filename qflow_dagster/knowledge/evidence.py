@@ -84,11 +84,22 @@ class QuestionContext(NamedTuple):
     meant: tuple[SymbolLocation, ...] = ()
     # The time that the question says.
     window: str = ""
+    # The file or folder to which the question limits what is looked for.
+    within: str = ""
 
     def limit(self, sentence: str) -> None:
         """Say with the answer what it may leave out, or what it takes for granted."""
         if sentence not in self.limits:
             self.limits.append(sentence)
+
+    def keeps(self, path: str) -> bool:
+        """Return whether a file is where the question looks for something."""
+        return is_in(path, self.within)
+
+    @property
+    def where(self) -> str:
+        """Return where something is looked for, as the end of a sentence; '' for everywhere."""
+        return f" in {self.within}" if self.within else ""
 
     @property
     def short_name(self) -> str:
@@ -130,6 +141,13 @@ class QuestionContext(NamedTuple):
                 # That a file of another extension has the name says less.
                 return None
             return None if lookups.symbols(self.connection, self.snapshot, self.subject) else paths[0]
+        # "Shop.open" may be a method, and a module of Python.
+        dotted = bool(paths) and "/" not in self.subject and not paths[0].endswith(self.subject)
+        if dotted and any(
+            symbol.name.endswith(self.subject)
+            for symbol in lookups.symbols(self.connection, self.snapshot, self.subject)
+        ):
+            return None
         return paths[0] if paths else None
 
     def folder(self) -> str | None:

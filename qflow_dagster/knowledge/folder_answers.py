@@ -225,7 +225,7 @@ def _introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
     said = f"{folder} was introduced on {first.date} by {first.author}: {first.subject} ({first.oid[:10]}), with {path}"
     if rows[0].previous_path:
         said += f", renamed from {rows[0].previous_path}"
-    said += history_answers.release_of(context, first.oid, "first released in", "in no release yet")
+    said += history_answers.release_of(context, first.oid, path, "first released in", "in no release yet")
     return said, [of_commit(first, path)]
 
 

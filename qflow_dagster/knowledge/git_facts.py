@@ -24,6 +24,8 @@ COMMIT = "%x01%H%x00%aN%x00%ad%x00%s"
 # Of commits that change how often some letters occur, so many are looked at for a word.
 MAX_FOUND = 8
 _DOCUMENTS = (".md", ".rst", ".txt", ".adoc")
+# The end of the name of a tag: what is left is the series, "shop-1.2" of "shop", "v1.2" and "release-1.2" of "".
+_OF_RELEASE = re.compile(r"(?i)(?:^|[-_/@.])(?:v|version|rel|release)?[-_/]?\d.*$")
 _NO_FAILURE = re.compile(r"^hint:|': unable to read ")
 
 
@@ -344,13 +346,15 @@ def mailmap(commit: str) -> tuple[str, ...]:
     return ("log.mailmap=true", f"mailmap.blob={commit}:.mailmap", "mailmap.file=")
 
 
-def first_tag_with(objects: Path, oid: str) -> str | None:
-    """Return the oldest tag that contains a commit; None if there is none.
+def first_tags_with(objects: Path, oid: str) -> dict[str, str]:
+    """Return the oldest tag that contains a commit, by the series of the tag, the oldest first.
+
+    A repository of several packages has a series for each: "shop-1.2" is of "shop", "v1.2" of "".
 
     Raises:
         GitError: An object is missing, also one of another tag, or it takes longer than `TAGS_TIMEOUT`.
     """
-    arguments = ("for-each-ref", "--sort=creatordate", "--count=1", "--format=%(refname:short)")
+    arguments = ("for-each-ref", "--sort=creatordate", "--format=%(refname:short)")
     with history_of(objects) as history:
         listing = git.run(
             objects, "for-each-ref", "--format=%(objectname) %(refname)", "refs/tags", timeout=TAGS_TIMEOUT
@@ -358,7 +362,10 @@ def first_tag_with(objects: Path, oid: str) -> str | None:
         _check_tags(history.repository, listing)
         (history.repository / "packed-refs").write_bytes(b"# pack-refs with: sorted \n" + listing)
         printed = history.run(*arguments, f"--contains={oid}", "refs/tags", timeout=TAGS_TIMEOUT)
-    return next(iter(printed.decode(errors="replace").split()), None)
+    first: dict[str, str] = {}
+    for tag in printed.decode(errors="replace").split():
+        first.setdefault(_OF_RELEASE.sub("", tag).lower(), tag)
+    return first
 
 
 def _check_tags(repository: Path, listing: bytes) -> None:

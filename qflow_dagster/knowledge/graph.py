@@ -48,6 +48,17 @@ def dependents(connection: Connection, snapshot: Snapshot, path: str) -> list[An
     return list(connection.execute(query, {**snapshot.interval, "path": path}))
 
 
+def between(connection: Connection, snapshot: Snapshot, source: str, target: str) -> list[Any]:
+    """Return the imports of files in one folder that are of another (or of a file): (path, line, target)."""
+    query = text(f"""
+        SELECT f.source_path AS path, min(f.line) AS line, f.target_path AS target FROM dependencies f
+        WHERE {IN_SNAPSHOT} AND (f.source_path = :source OR starts_with(f.source_path, :source || '/'))
+          AND (f.target_path = :target OR starts_with(f.target_path, :target || '/'))
+        GROUP BY 1, 3 ORDER BY f.source_path ~* '(^|/)tests?/|test_|_test', 1, 2 LIMIT {MAX_LISTED}
+    """)
+    return list(connection.execute(query, {**snapshot.interval, "source": source, "target": target}))
+
+
 def dependencies(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
     """Return what a file imports: (line, lines, module, target_path or None if external); `line` is the first."""
     query = text(f"""

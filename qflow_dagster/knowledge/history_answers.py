@@ -185,6 +185,7 @@ def introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if symbol := context.symbol():
         said, evidence = _introduced_lines(context, symbol)
         name, oid, renamed = f"{symbol.name} ({symbol.path}:{symbol.line})", evidence[0].commit, ""
+        path = symbol.path
         evidence.append(_definition(context, symbol))
     else:
         path = context.path()
@@ -199,7 +200,7 @@ def introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
         raise UnansweredError(
             f"the clone is shallow: its history begins with {oid[:10]}, which has {name} already"
         )
-    said += release_of(context, oid, "first released in", "in no release yet")
+    said += release_of(context, oid, path, "first released in", "in no release yet")
     return f"{name} was introduced {said}{renamed}", evidence
 
 
@@ -226,7 +227,7 @@ def _first_with_word(context: QuestionContext) -> tuple[str, list[Evidence]] | N
     )
     said = f"{name} is in {line.path}:{line.line} since {first.date}, by {first.author}: {first.subject}"
     said += f" ({first.oid[:10]})"
-    return said + release_of(context, first.oid, "first released in", "in no release yet"), [
+    return said + release_of(context, first.oid, line.path, "first released in", "in no release yet"), [
         of_commit(first, line.path),
         context.at(line.path, line.line, line.text),
     ]
@@ -324,13 +325,21 @@ def say_boundary(context: QuestionContext) -> None:
         )
 
 
-def release_of(context: QuestionContext, oid: str, first: str, none: str) -> str:
-    """Return the end of a sentence on the first release that has a commit: `first`, `none`, or that it is not known."""
+def release_of(context: QuestionContext, oid: str, path: str, first: str, none: str) -> str:
+    """Return the end of a sentence on the first release that has a commit: `first`, `none`, or that it is not known.
+
+    Where packages are released apart, it is that of the package which the path is in, and that of the whole.
+    """
     try:
-        release = git_facts.first_tag_with(context.objects(), oid)
+        releases = git_facts.first_tags_with(context.objects(), oid)
     except GitError as error:
         return f"; which release has this commit first is not known: {error}"
-    return f"; {first} {release}" if release else f"; {none}"
+    if not releases:
+        return f"; {none}"
+    folders = path.lower().split("/")[:-1]
+    own = [series for series in releases if series and re.split(r"[-/@]", series)[-1] in folders]
+    known = [releases[series] for series in [*own, ""] if series in releases]
+    return f"; {first} {' and '.join(known[:2]) or next(iter(releases.values()))}"
 
 
 def _line_history(

@@ -3,6 +3,7 @@
 Belongs here: one function per kind of question. Does not belong here: resolving bases (`inheritance`).
 """
 
+import posixpath
 import re
 from collections.abc import Sequence
 
@@ -107,7 +108,7 @@ def deriving(
     """
     inheritance = Inheritance(context.connection, context.snapshot)
     found = inheritance.derived(parts[0].name, parts)
-    rows = context.declared(found.certain)
+    rows = [row for row in context.declared(found.certain) if context.keeps(row.path)]
     mixing = {
         row: next(
             (line for path, line in found.mixing if path == row.path and row.line < line <= row.end_line), 0
@@ -122,6 +123,7 @@ def deriving(
         ]
         possible += inheritance.with_methods(methods) if methods else []
         context.limit(_BY_METHODS)
+    possible = [row for row in possible if context.keeps(row.path)]
     said, evidence = [], []
     for group, (several, one) in (
         (taking, ("take in", "takes in")),
@@ -196,7 +198,9 @@ def _of_go(context: QuestionContext, symbol: SymbolLocation) -> tuple[str, list[
     """
     where = f"{symbol.name} ({symbol.path}:{symbol.line})"
     embedding = [
-        row for row in _embedding(context, short_name(symbol.name)) if (row.path, row.line) != symbol[:2]
+        row
+        for row in _embedding(context, short_name(symbol.name))
+        if (row.path, row.line) != symbol[:2] and _is_of_package(row, symbol)
     ]
     evidence = [context.at(row.path, row.line, row.text) for row in embedding[:MAX_ROWS]]
     said = f"no type embeds {where}"
@@ -230,6 +234,16 @@ def _embedding(context: QuestionContext, name: str) -> list[Line]:
     qualified = re.escape(name) if "." in name else rf"(?:\w+\.)?{re.escape(name)}"
     embeds = re.compile(rf"\*?{qualified}(?:\[\w+\])?(?:\s*`[^`]*`)?(?:\s*//.*)?$")
     return [row for row in rows if row.path in code and row.path.endswith(".go") and embeds.match(row.text)]
+
+
+def _is_of_package(row: Line, symbol: SymbolLocation) -> bool:
+    """Return whether a line that embeds a type of Go means the one of its package: those of others have a prefix."""
+    package = posixpath.dirname(symbol.path)
+    prefix = re.match(r"\*?(\w+)\.\w", row.text)
+    if posixpath.dirname(row.path) == package or prefix is None:
+        return prefix is None and posixpath.dirname(row.path) == package
+    # The package of the topmost folder has the name of the project.
+    return not package or prefix[1] in package
 
 
 def _located(rows: Sequence[SymbolLocation]) -> str:

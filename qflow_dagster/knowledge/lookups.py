@@ -48,16 +48,25 @@ def places_of(connection: Connection, snapshot: Snapshot, name: str) -> set[tupl
 
 
 def files(connection: Connection, snapshot: Snapshot, name: str) -> list[str]:
-    """Return the paths that equal `name`, else those that end with it, else those that do without an extension."""
+    """Return the paths that equal `name`, else those that end with it, else those that do without an extension.
+
+    A module of Python may be named with dots: "shop.models".
+    """
+    if not name:
+        return []  # Of a file whose name begins with a dot, nothing is left without the extension.
     query = text(f"""
         SELECT f.path, CASE WHEN f.path = :name THEN 0 WHEN right(f.path, length(:name) + 1) = '/' || :name THEN 1
                             ELSE 2 END AS rank
         FROM files f WHERE {IN_SNAPSHOT} AND f.kind IN ('file', 'executable')
           AND (f.path = :name OR right(f.path, length(:name) + 1) = '/' || :name
+               OR (:module <> '/' AND f.path ~ '\\.pyi?$' AND right(
+                   '/' || regexp_replace(f.path, '(/__init__)?\\.pyi?$', ''), length(:module)) = :module)
                OR right('/' || regexp_replace(f.path, '\\.[^./]*$', ''), length(:name) + 1) = '/' || :name)
         ORDER BY rank, f.test, f.vendored, length(f.path), f.path LIMIT 50
     """)
-    rows = connection.execute(query, {**snapshot.interval, "name": name.removeprefix("./")}).all()
+    module = name.replace(".", "/") if re.fullmatch(r"\w+(?:\.\w+)+", name) else ""
+    parameters = {**snapshot.interval, "name": name.removeprefix("./"), "module": f"/{module}"}
+    rows = connection.execute(query, parameters).all()
     return [row.path for row in rows if row.rank == rows[0].rank]
 
 
@@ -83,8 +92,10 @@ def symbols(connection: Connection, snapshot: Snapshot, name: str) -> list[Symbo
     """
     path, _, rest = name.rpartition(":")
     if re.search(r"[./]", path) and not path.endswith(":"):
-        return [
-            symbol for symbol in symbols(connection, snapshot, rest) if f"/{symbol.path}".endswith(f"/{path}")
+        found = symbols(connection, snapshot, rest)
+        # Of two files of that name, the path of the one in the topmost folder is no more than it.
+        return [symbol for symbol in found if symbol.path == path] or [
+            symbol for symbol in found if f"/{symbol.path}".endswith(f"/{path}")
         ]
     name = re.sub(r"::|#|->|\\", ".", name).strip(".")
     short_name = name.rpartition(".")[2]
@@ -132,7 +143,9 @@ def existing(connection: Connection, snapshot: Snapshot, words: Collection[str])
     query = text(f"""
         SELECT w.word FROM unnest(CAST(:words AS text[])) w(word) WHERE EXISTS (
             SELECT FROM files f WHERE {IN_SNAPSHOT} AND (strpos('/' || f.path || '/', '/' || w.word || '/') > 0
-              OR (w.word ~ '\\w-\\w' AND strpos('/' || f.path, '/' || w.word || '.') > 0)))
+              OR (w.word ~ '\\w-\\w' AND strpos('/' || f.path, '/' || w.word || '.') > 0)
+              OR (w.word ~ '^\\w+(\\.\\w+)+$' AND f.path ~ '\\.pyi?$' AND regexp_replace(
+                  '/' || f.path, '(/__init__)?\\.pyi?$', '') LIKE '%/' || replace(w.word, '.', '/'))))
     """)
     paths = {word.strip("/").removeprefix("./"): word for word in words if word not in found}
     parameters = {**snapshot.interval, "words": sorted(set(paths) - {""})}

@@ -112,6 +112,7 @@ def mentions(context: QuestionContext, name: str, known: Collection[tuple[str, i
     """Return the lines that have a name, but those at `known` places (path, line), code of the program before tests."""
     rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, name)
     complete = len(rows) < git_facts.MAX_LINES
+    rows = [row for row in rows if context.keeps(row.path)]
     code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in rows])
     wanted: dict[str, list[Line]] = {}
     for row in rows:

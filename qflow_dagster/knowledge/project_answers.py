@@ -84,8 +84,8 @@ def licence(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if not found:
         said, path, line = stated[0]
         return f"the licence is {said}, as {path} says", [context.at(path, line, f"license: {said}")]
-    several = "there are several: " if len(found) > 1 else ""
-    sentence = f"the licence is {several}{'; '.join(said for said, _ in found.values())}"
+    which = "there are several licences:" if len(found) > 1 else "the licence is"
+    sentence = f"{which} {'; '.join(said for said, _ in found.values())}"
     evidence = [row for _, row in found.values()]
     others = [row for row in stated if licences.is_other(row[0], found)]
     if others:

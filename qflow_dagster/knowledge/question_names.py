@@ -22,8 +22,8 @@ KNOWN, LIKE_CODE, LIKE_NAME, CHANCE = 4, 3, 2, 1
 KINDS = frozenset(
     re.findall(
         r"\w+",
-        "class function method struct type interface trait module file folder directory macro object exception error "
-        "fixture decorator constant package variable enum entity symbol protocol helper subroutine",
+        "class function method struct type interface trait module file folder directory crate macro object exception "
+        "error fixture decorator constant package variable enum entity symbol protocol helper subroutine",
     )
 )
 NOUNS = KINDS | {"command", "option", "flag", "hook", "callback", "middleware", "plugin", "task", "handler"}
@@ -82,6 +82,10 @@ _PARAMETERS = re.compile(r"\([^()]*\)$")
 
 
 _CALENDAR = frozenset(name.lower() for name in (*month_name, *day_name) if name)
+
+# What says that a word is the name of a folder, and that several are.
+_FOLDERS = frozenset(["folder", "directory", "package", "crate"])
+_SEVERAL = frozenset(["folders", "directories", "packages", "crates", "modules"])
 
 # What stands before the place of something: "close in src/net.c", "the close of src/net.c".
 _IN = frozenset(["in", "inside", "within", "under", "below", "across"])
@@ -145,6 +149,9 @@ def read(question: str, common: Collection[str], known: Collection[str] = (), re
     ]
     for index, qualified in _within(texts):
         if qualified in known:
+            certainties[index] = KNOWN
+    for index in _looked_for(texts):
+        if certainties[index] == CHANCE and texts[index] in known:
             certainties[index] = KNOWN
     certainties = _without_excluded(texts, certainties, repository)
     place = _place(texts, certainties)
@@ -213,7 +220,8 @@ def _place(texts: Sequence[str], certainties: Sequence[int]) -> int | None:
     "close in src/net.c", "the close of src/net.c", "close (src/net.c)", "which methods of Session use close".
     """
     for index, text in enumerate(texts):
-        if certainties[index] < LIKE_CODE or is_version(text):
+        beside = "".join(texts[index + 1 : index + 2]).lower()
+        if certainties[index] < (LIKE_NAME if beside in _FOLDERS else LIKE_CODE) or is_version(text):
             continue
         others = [
             other
@@ -242,10 +250,13 @@ def _place(texts: Sequence[str], certainties: Sequence[int]) -> int | None:
 
 def folder_noun(question: str, name: str) -> str:
     """Return the word beside a name that says it is one of a folder, in lower case; '' if none does."""
-    words, quoted = r"(folder|directory|dir|package|subpackage|module|namespace)", rf"[{_QUOTES}]?"
-    pattern = rf"\b{words} {quoted}{re.escape(name)}\b|\b{re.escape(name)}/?{quoted} {words}\b"
+    words, quoted = r"(folder|directory|dir|package|subpackage|crate|module|namespace)", rf"[{_QUOTES}]?"
+    named = rf"{quoted}{re.escape(name)}\b"
+    pattern = rf"\b{words} {named}|\b{re.escape(name)}/?{quoted} {words}\b"
+    # "The crates printer and searcher", "the printer and searcher packages".
+    pattern += rf"|\b{words}s (?:\S+ and )?{named}|\b{named} (?:and \S+ )?{words}s\b"
     match = re.search(pattern, question, re.IGNORECASE)
-    return (match[1] or match[2]).lower() if match else ""
+    return next(noun for noun in match.groups() if noun).lower() if match else ""
 
 
 def _within(texts: Sequence[str]) -> Iterator[tuple[int, str]]:
@@ -262,6 +273,15 @@ def _within(texts: Sequence[str]) -> Iterator[tuple[int, str]]:
             and not is_plain(texts[owner])
         ):
             yield named, f"{texts[owner]}:{texts[named]}"
+
+
+def _looked_for(texts: Sequence[str]) -> Iterator[int]:
+    """Yield the plain words that may be what is looked for in a file or folder: "who calls bake in shop/till.py"."""
+    for index, preposition in enumerate(texts[1:-1], 1):
+        place = _past(texts, index + 1, 1, NOUNS | _ARTICLES)
+        folder = "".join(texts[place + 1 : place + 2]).lower() in _FOLDERS
+        if preposition.lower() in _IN and (is_path(texts[place]) or folder):
+            yield index - 1
 
 
 def _past(texts: Sequence[str], index: int, step: int, words: Collection[str]) -> int:
@@ -349,6 +369,10 @@ def _certainty(
         (before in NOUNS and lower not in common and earlier not in _ANY)
         or (after in NOUNS and before in _ARTICLES and later not in _DESCRIBING)
         or (after in KINDS and not index and text[:1].isupper() and text in known)
+        or (
+            text in known
+            and (before in _SEVERAL or (before == "and" and texts[index - 3].lower() in _SEVERAL))
+        )
     )
     # "I", and the first word of a sentence, have a capital without being names.
     usual = (

@@ -143,6 +143,8 @@ class ParsedQuestion(NamedTuple):
     condition: str = ""
     # The time that the question says, of kinds whose answers are of a time: "since january 2025".
     window: str = ""
+    # The file or folder in which it is to be looked for, of kinds whose answers are limited to one.
+    within: str = ""
 
 
 class Read(NamedTuple):

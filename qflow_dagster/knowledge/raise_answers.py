@@ -115,8 +115,8 @@ def raised(context: QuestionContext) -> tuple[str, list[Evidence]]:
         context.limit(f"whether an error that is kept in {listed(at(kept))} is raised later is not known")
     if not parts:
         if not found:
-            raise UnansweredError(f"no code has the word {name}")
-        raise UnansweredError(f"no line raises {name} by name")
+            raise UnansweredError(f"no code{context.where} has the word {name}")
+        raise UnansweredError(f"no line{context.where} raises {name} by name")
     return "; ".join(parts), [
         context.at(row.path, row.line, row.text)
         for row in dict.fromkeys([*evidence, *others][: 2 * MAX_ROWS])
@@ -131,7 +131,7 @@ def _places(context: QuestionContext, name: str, made: "re.Pattern[str]") -> lis
     rows = {
         (row.path, row.line): row
         for row in sorted(lines, key=lambda row: code.get(row.path, ()))
-        if row.path in code
+        if row.path in code and context.keeps(row.path)
     }
     paths = list(dict.fromkeys(path for path, _ in rows))
     if len(paths) > MAX_FILES:

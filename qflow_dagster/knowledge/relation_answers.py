@@ -4,6 +4,7 @@ Does not belong here: following the edges (`graph`).
 """
 
 import re
+from collections.abc import Sequence
 
 from qflow_dagster.knowledge import callers, graph, lookups, mentions
 from qflow_dagster.knowledge.declarations import TYPES, Definition, titled
@@ -13,6 +14,7 @@ from qflow_dagster.knowledge.evidence import (
     QuestionContext,
     UnansweredError,
     count,
+    is_in,
     listed,
 )
 from qflow_dagster.knowledge.graph import MAX_DEPTH, Step
@@ -27,6 +29,8 @@ MAX_LENGTH = 120
 def related(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name the shortest ways between two places, in both directions, and how often their files changed together."""
     other = context._replace(subject=context.other, other=context.subject, meant=())
+    if context.folder() or other.folder():
+        return _of_folders(context, other)
     parts: list[str] = []
     evidence: list[Evidence] = []
     inherits = False
@@ -54,6 +58,32 @@ def related(context: QuestionContext) -> tuple[str, list[Evidence]]:
             "and their files are not coupled by changes"
         )
     return "; ".join(parts), evidence
+
+
+def _of_folders(context: QuestionContext, other: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Name the imports between the files of two folders, or of a folder and a file."""
+    one, two = (each.folder() or each.path() for each in (context, other))
+    if is_in(one, two) or is_in(two, one):
+        outer, inner = sorted((one, two), key=len)
+        return f"{inner} is in {outer}", [context.at(each, 1, each) for each in {one, two}]
+    parts: list[str] = []
+    evidence: list[Evidence] = []
+    for source, target in ((one, two), (two, one)):
+        rows = graph.between(context.connection, context.snapshot, source, target)
+        files = list(dict.fromkeys(row.path for row in rows))
+        if files:
+            verb = "import" if files[1:] else "imports"
+            items = listed([f"{row.path}:{row.line} ({row.target})" for row in rows])
+            parts.append(f"{_files_of(source, files)} {verb} what is in {target}: {items}")
+        evidence += [context.at(row.path, row.line, f"imports {row.target}") for row in rows[: 2 * MAX_ROWS]]
+    if not parts:
+        raise UnansweredError(f"no file of {one} imports one of {two}, nor the other way round")
+    context.limit("of folders only imports were looked at")
+    return "; ".join(parts), evidence
+
+
+def _files_of(place: str, files: Sequence[str]) -> str:
+    return place if list(files) == [place] else f"{count(len(files), 'file')} of {place}"
 
 
 def _describe(

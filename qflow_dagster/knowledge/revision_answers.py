@@ -50,11 +50,15 @@ def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if path := context.file():
         said, evidence = renames.of_file(context, path)
         deprecated, marks = _deprecated(context, path, 1, MAX_SHIM, most=MAX_SHIM)
-        return f"{path} was not removed: it exists at this commit{said}{deprecated}", [
-            context.at(path, 1, path),
-            *evidence,
-            *marks,
-        ]
+        there = "" if path.endswith(subject) else f", as {path}"
+        return (
+            f"{subject if there else path} was not removed: it exists at this commit{there}{said}{deprecated}",
+            [
+                context.at(path, 1, path),
+                *evidence,
+                *marks,
+            ],
+        )
     symbols = _existing(context)
     if symbols:
         places = [f"{symbol.path}:{symbol.line}" for symbol in symbols]
@@ -87,7 +91,7 @@ def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
         verb = "was removed" if rows[0].kind == "deleted" else f"was renamed to {rows[0].new_path}"
         sentence = f"{gone}{path} {verb} on {last.date} by {last.author}: {last.subject} ({last.oid[:10]})"
         became, later = renames.since(context, rows[0].new_path, rows[0].id) if rows[0].new_path else ("", [])
-        return sentence + release_of(context, last.oid, *_RELEASED) + became, [
+        return sentence + release_of(context, last.oid, path, *_RELEASED) + became, [
             *(of_commit(row, then) for row, then in commits),
             *later,
         ]
@@ -178,7 +182,7 @@ def _removed_name(context: QuestionContext) -> tuple[str, list[Evidence]]:
             f"the last code with {name} was removed on {last.date} by {last.author}: {last.subject} ({last.oid[:10]})"
         )
         evidence.append(of_commit(last))
-    return "; ".join(said) + release_of(context, last.oid, *_RELEASED), evidence
+    return "; ".join(said) + release_of(context, last.oid, "", *_RELEASED), evidence
 
 
 def _is_in_code(context: QuestionContext, commit: str, name: str) -> bool:
@@ -203,7 +207,9 @@ def _removed_declaration(context: QuestionContext, name: str, line: Line) -> tup
         said = (
             f"the declaration of {context.subject} in {change.path} was removed on {row.date} by {row.author}"
         )
-        sentence = f"{said}: {row.subject} ({row.oid[:10]})" + release_of(context, row.oid, *_RELEASED)
+        sentence = f"{said}: {row.subject} ({row.oid[:10]})" + release_of(
+            context, row.oid, change.path, *_RELEASED
+        )
         return sentence, [of_commit(row, change.path)]
     raise UnansweredError(
         f"nothing defines {context.subject!r}, but code still has the name {name}: {line.path}:{line.line}"

@@ -62,11 +62,11 @@ def used(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name what calls and imports a name, and the other lines of code that have it."""
     connection, snapshot, subject = context.connection, context.snapshot, context.subject
     symbols = lookups.symbols(connection, snapshot, subject)
-    found = callers.callers(connection, snapshot, subject)
-    imports = lookups.imports_of(connection, snapshot, subject)
+    found = callers.kept(callers.callers(connection, snapshot, subject), context.keeps)
+    imports = [row for row in lookups.imports_of(connection, snapshot, subject) if context.keeps(row.path)]
     calls = any(each.certain or each.possible for each in found)
     if not calls and not imports and not symbols:
-        if not lookups.files(connection, snapshot, subject):
+        if context.within or not lookups.files(connection, snapshot, subject):
             return code_answers.word(context)
         sentence, importing = dependents(context)
         said, calling = _calls_of_export(context)
@@ -84,6 +84,7 @@ def used(context: QuestionContext) -> tuple[str, list[Evidence]]:
         row
         for symbol in symbols
         for row in plugins.loading(context, symbol.path, lookups.short_name(symbol.name))
+        if context.keeps(row.path)
     ]
     _add_loading(parts, evidence, context, loading)
     alone = not (calls or imports or others or loading or deriving)
@@ -147,6 +148,7 @@ def _calls_of_members(context: QuestionContext, *, alone: bool) -> tuple[list[st
     ]
     members += type_parts.methods_outside(context, parts)
     found = callers.of_members(context.connection, context.snapshot, parts, members, alone=alone)
+    (found,) = callers.kept([found], context.keeps)
     shown, evidence = [], []
     for calls, how in ((found.certain, "are called"), (found.possible, "may be called")):
         if calls:

@@ -86,7 +86,13 @@ QUESTIONS = [
         ["no function"],
         [],
     ),
-    ("relation", "net", ["net is a folder", "net/oven/oven.go"], ["no function"], []),
+    (
+        "relation",
+        "net",
+        ["main.go imports what is in net: main.go:3 (net/oven/oven.go)"],
+        ["no function"],
+        [("main.go", 3)],
+    ),
 ]
 
 
