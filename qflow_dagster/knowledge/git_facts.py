@@ -3,6 +3,7 @@
 Belongs here: bounded calls of git at the snapshot's commit. Does not belong here: answers as text.
 """
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,8 +25,9 @@ COMMIT = "%x01%H%x00%aN%x00%ad%x00%s"
 # Of commits that change how often some letters occur, so many are looked at for a word.
 MAX_FOUND = 8
 _DOCUMENTS = (".md", ".rst", ".txt", ".adoc")
-# The end of the name of a tag: what is left is the series, "shop-1.2" of "shop", "v1.2" and "release-1.2" of "".
-_OF_RELEASE = re.compile(r"(?i)(?:^|[-_/@.])(?:v|version|rel|release)?[-_/]?\d.*$")
+# A part of the name of a tag with which the version begins, and what may stand before it.
+_NUMBER = re.compile(r"(?:v|version|rel|release)?\d")
+_RELEASE = frozenset(["v", "version", "rel", "release"])
 _NO_FAILURE = re.compile(r"^hint:|': unable to read ")
 
 
@@ -364,8 +366,14 @@ def first_tags_with(objects: Path, oid: str) -> dict[str, str]:
         printed = history.run(*arguments, f"--contains={oid}", "refs/tags", timeout=TAGS_TIMEOUT)
     first: dict[str, str] = {}
     for tag in printed.decode(errors="replace").split():
-        first.setdefault(_OF_RELEASE.sub("", tag).lower(), tag)
+        first.setdefault(_series(tag), tag)
     return first
+
+
+def _series(tag: str) -> str:
+    """Return what stands before the version in the name of a tag: "shop" of "shop-v1.2", "" of "release-1.2"."""
+    words = itertools.takewhile(lambda word: not _NUMBER.match(word), re.split(r"[-_/@.]+", tag.lower()))
+    return "-".join(word for word in words if word not in _RELEASE)
 
 
 def _check_tags(repository: Path, listing: bytes) -> None:

@@ -48,6 +48,17 @@ def dependents(connection: Connection, snapshot: Snapshot, path: str) -> list[An
     return list(connection.execute(query, {**snapshot.interval, "path": path}))
 
 
+def imports_of(connection: Connection, snapshot: Snapshot, name: str) -> list[Any]:
+    """Return the files that import that name: (path, line, module)."""
+    query = text(f"""
+        SELECT f.path, i.line, i.module FROM files f JOIN imports i ON i.blob_id = f.blob_id
+        WHERE {IN_SNAPSHOT} AND NOT f.vendored
+          AND (:name = ANY(i.names) OR (cardinality(i.names) = 0 AND right(i.module, length(:name) + 1) = '.' || :name))
+        ORDER BY f.test, f.path LIMIT {MAX_LISTED}
+    """)
+    return list(connection.execute(query, {**snapshot.interval, "name": name.rpartition(".")[2]}))
+
+
 def between(connection: Connection, snapshot: Snapshot, source: str, target: str) -> list[Any]:
     """Return the imports of files in one folder that are of another (or of a file): (path, line, target)."""
     query = text(f"""

@@ -336,10 +336,17 @@ def release_of(context: QuestionContext, oid: str, path: str, first: str, none: 
         return f"; which release has this commit first is not known: {error}"
     if not releases:
         return f"; {none}"
-    folders = path.lower().split("/")[:-1]
-    own = [series for series in releases if series and re.split(r"[-/@]", series)[-1] in folders]
-    known = [releases[series] for series in [*own, ""] if series in releases]
-    return f"; {first} {' and '.join(known[:2]) or next(iter(releases.values()))}"
+    packages = {series: series.rpartition("-")[2] for series in releases if series}
+    own = [series for series, package in packages.items() if package in path.lower().split("/")[:-1]]
+    # A series that has the name of another folder is of what is there.
+    others = {
+        series
+        for series, package in packages.items()
+        if series not in own and lookups.folder(context.connection, context.snapshot, package)
+    }
+    whole = [tag for series, tag in releases.items() if series not in {*own, *others}]
+    known = [*(releases[series] for series in own[:1]), *whole[:1]] or list(releases.values())[:1]
+    return f"; {first} {' and '.join(known)}"
 
 
 def _line_history(

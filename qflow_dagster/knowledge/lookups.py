@@ -59,14 +59,12 @@ def files(connection: Connection, snapshot: Snapshot, name: str) -> list[str]:
                             ELSE 2 END AS rank
         FROM files f WHERE {IN_SNAPSHOT} AND f.kind IN ('file', 'executable')
           AND (f.path = :name OR right(f.path, length(:name) + 1) = '/' || :name
-               OR (:module <> '/' AND f.path ~ '\\.pyi?$' AND right(
-                   '/' || regexp_replace(f.path, '(/__init__)?\\.pyi?$', ''), length(:module)) = :module)
+               OR (:name ~ '^\\w+(\\.\\w+)+$' AND f.path ~ '\\.pyi?$' AND right('/' || regexp_replace(
+                   f.path, '(/__init__)?\\.pyi?$', ''), length(:name) + 1) = '/' || replace(:name, '.', '/'))
                OR right('/' || regexp_replace(f.path, '\\.[^./]*$', ''), length(:name) + 1) = '/' || :name)
         ORDER BY rank, f.test, f.vendored, length(f.path), f.path LIMIT 50
     """)
-    module = name.replace(".", "/") if re.fullmatch(r"\w+(?:\.\w+)+", name) else ""
-    parameters = {**snapshot.interval, "name": name.removeprefix("./"), "module": f"/{module}"}
-    rows = connection.execute(query, parameters).all()
+    rows = connection.execute(query, {**snapshot.interval, "name": name.removeprefix("./")}).all()
     return [row.path for row in rows if row.rank == rows[0].rank]
 
 
@@ -175,17 +173,6 @@ def ending_with(connection: Connection, snapshot: Snapshot, noun: str) -> list[S
     patterns = {"camel": f"[a-z0-9]{word[:1].upper()}{word[1:]}s?$", "snake": f"_{word}s?$", "name": noun}
     rows = connection.execute(text(query), {**snapshot.interval, **patterns})
     return [SymbolLocation(*row) for row in rows]
-
-
-def imports_of(connection: Connection, snapshot: Snapshot, name: str) -> list[Any]:
-    """Return the files that import that name: (path, line, module)."""
-    query = text(f"""
-        SELECT f.path, i.line, i.module FROM files f JOIN imports i ON i.blob_id = f.blob_id
-        WHERE {IN_SNAPSHOT} AND NOT f.vendored
-          AND (:name = ANY(i.names) OR (cardinality(i.names) = 0 AND right(i.module, length(:name) + 1) = '.' || :name))
-        ORDER BY f.test, f.path LIMIT {MAX_LISTED}
-    """)
-    return list(connection.execute(query, {**snapshot.interval, "name": name.rpartition(".")[2]}))
 
 
 def members(connection: Connection, snapshot: Snapshot, symbol: Any) -> list[SymbolLocation]:

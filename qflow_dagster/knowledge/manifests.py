@@ -281,7 +281,7 @@ def _gemfile(content: str, _: Shared) -> Iterator[Requirement]:
         # The constraint of a package may stand on further lines.
         start, end = end, end + len(line)
         development = bool(
-            re.search(r"\bgroups?:? ?\(?[^#]{0,200}\b(?:development|test|doc|ci)\b", line[:500])
+            re.search(r"\bgroups?:? ?\(?[^#]{0,100}\b(?:development|test|doc|ci)\b", line[:500])
         )
         if re.search(r"\bdo ?(?:\|\w{1,40}\|)?$", line.rstrip()) or re.match(
             r"\s*(?:if|unless|case)\b", line

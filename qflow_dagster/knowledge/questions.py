@@ -35,13 +35,13 @@ MIN_PROBABILITY, MIN_WITHOUT_NAME, CERTAIN, SURE = 0.4, 0.6, 0.8, 0.9
 
 _NOISE = re.compile(
     r"^(?:the |a |an |this |our )*(?:(?:function|method|class|struct|type|interface|protocol|trait|module|"
-    r"file|folder|directory|symbol|macro|"
+    r"file|folder|directory|crate|symbol|macro|"
     r"exception|error|fixture|decorator|"
     r"constant|package|plugin|variable|enum) )?(?:called |named )?",
     re.IGNORECASE,
 )
 _TRAILING = re.compile(
-    r" (?:function|method|class|struct|type|interface|trait|module|file|folder|symbol|macro|package|plugin|"
+    r" (?:function|method|class|struct|type|interface|trait|module|file|folder|crate|symbol|macro|package|plugin|"
     r"exception|error|fixture|decorator)$",
     re.IGNORECASE,
 )

@@ -63,7 +63,7 @@ def used(context: QuestionContext) -> tuple[str, list[Evidence]]:
     connection, snapshot, subject = context.connection, context.snapshot, context.subject
     symbols = lookups.symbols(connection, snapshot, subject)
     found = callers.kept(callers.callers(connection, snapshot, subject), context.keeps)
-    imports = [row for row in lookups.imports_of(connection, snapshot, subject) if context.keeps(row.path)]
+    imports = [row for row in graph.imports_of(connection, snapshot, subject) if context.keeps(row.path)]
     calls = any(each.certain or each.possible for each in found)
     if not calls and not imports and not symbols:
         if context.within or not lookups.files(connection, snapshot, subject):
@@ -362,7 +362,7 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if found:
         deriving, of_types, places = _deriving(context)
         parts[:0], evidence[1:1] = deriving, of_types
-        imports = lookups.imports_of(connection, snapshot, context.subject)
+        imports = graph.imports_of(connection, snapshot, context.subject)
         others = beside_calls(context, found, {(i.path, i.line) for i in imports} | places)
         _add_others(parts, evidence, context, others)
     direct = [row for row in levels if row.depth == 1]

@@ -66,6 +66,36 @@ def test_changes_between_releases(engine: Engine, repository: GitRepository, ing
     assert changed == ["net/oven.go", "net_of.go"]
 
 
+def test_a_package_that_is_released_apart_has_its_own_first_release(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit(
+        {
+            "packages/till/src/till.go": "package till\n\nfunc Sell() int { return 1 }\n",
+            "packages/oven/oven.go": "package oven\n\nfunc Bake() int { return 1 }\n",
+            "main.go": "package main\n\nfunc Open() int { return 1 }\n",
+        }
+    )
+    for number, tag in enumerate(
+        ("shop-oven-0.3.1", "parent-1.0", "shop-till-0.1.0", "v1.1", "shop-oven-0.4")
+    ):
+        repository.commit({"notes.md": f"{number}\n"})
+        repository.git("tag", "-a", "-m", tag, tag)
+    ingested(repository)
+    released = {}
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+        for name in ("Sell", "Bake", "Open", "packages/till"):
+            answer = answers.of(connection, snapshot, ParsedQuestion("introduced", name))
+            released[name] = answer.words.partition("first released in ")[2].split(",")[0]
+    assert released == {
+        "Sell": "shop-till-0.1.0 and parent-1.0",
+        "Bake": "shop-oven-0.3.1 and parent-1.0",
+        "Open": "parent-1.0",
+        "packages/till": "shop-till-0.1.0 and parent-1.0",
+    }
+
+
 def test_a_release_is_known_by_the_end_of_one_tag(repository: GitRepository) -> None:
     repository.commit({"a": "1"})
     for tag in (
