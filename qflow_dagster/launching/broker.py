@@ -8,15 +8,19 @@ Belongs here: what launcher and worker must agree on (broker, queues, limits). T
 import hashlib
 import os
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, LiteralString, cast
 
 import psycopg
 from celery import Celery
 from kombu.entity import Queue
+from kombu.transport import pgmq
 from pgmq.install import get_embedded_install_sql
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy.exc import DBAPIError
 
 from qflow_dagster.database import dagster_url
 from qflow_dagster.database.engines import DRIVER
@@ -66,15 +70,42 @@ def install() -> None:
     """Create PGMQ's tables and functions, if PostgreSQL is the broker and does not have them yet."""
     if settings().workers.broker is not None:
         return
-    engine = create_engine(dagster_url().set(drivername=DRIVER), poolclass=NullPool)
-    with engine.begin() as connection:
-        # Two first starts at once would both create the functions.
-        lock(connection, Lock.BROKER_TABLES)
+    # Two first starts at once would both create the functions.
+    with _alone() as connection:
         if connection.scalar(text("SELECT to_regclass('pgmq.meta')")) is None:
             # A script, with percent signs: the driver takes it as it is.
             cast(psycopg.Connection, connection.connection.driver_connection).execute(
                 cast(LiteralString, get_embedded_install_sql())
             )
+
+
+@contextmanager
+def _alone() -> Iterator[Connection]:
+    """Yield a connection to PGMQ's tables that no other process changes until the block ends."""
+    engine = create_engine(dagster_url().set(drivername=DRIVER), poolclass=NullPool)
+    with engine.begin() as connection:
+        lock(connection, Lock.BROKER_TABLES)
+        yield connection
+
+
+def _one_at_a_time(enable_notifications: Callable[..., None]) -> Callable[..., None]:
+    """Return the function for one process at a time: it drops the trigger of a queue, and creates it again.
+
+    Of two workers that start at once, one would fail because the trigger of the other exists.
+    """
+
+    def enable(*arguments: Any, **options: Any) -> None:
+        try:
+            with _alone():
+                enable_notifications(*arguments, **options)
+        except DBAPIError as error:
+            # A worker connects again after errors of the driver alone.
+            raise error.orig or error from None
+
+    return enable
+
+
+pgmq.Channel._maybe_enable_notify = _one_at_a_time(pgmq.Channel._maybe_enable_notify)
 
 
 def queue_of_machine(queue: str, host: str) -> str:

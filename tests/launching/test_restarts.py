@@ -1,6 +1,7 @@
 """Brokers that are restarted and workers that are killed: no run is lost, none is begun twice; and runs that share work."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
@@ -16,7 +17,7 @@ from qflow_dagster.database import dagster_url, engine
 from qflow_dagster.definitions import build_definitions
 from qflow_dagster.execution import task_graph
 from qflow_dagster.execution.task_definitions import read_graph
-from qflow_dagster.launching import daemon, wakeups
+from qflow_dagster.launching import broker, daemon, wakeups
 from qflow_dagster.launching.daemon import WokenQueue
 from qflow_dagster.launching.wakeups import Wakeups
 from qflow_dagster.quantumflow import leases
@@ -35,6 +36,7 @@ LOSE_CONNECTION = """
 CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$
 """
+DECLARATIONS = 20
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 
 
@@ -158,6 +160,20 @@ def test_a_worker_goes_on_when_an_acknowledgement_is_lost(
         connection.execute("DROP TRIGGER lose ON pgmq.q_long")
     executed.append(execute())
     assert runs.starts() == executed
+
+
+@on("postgresql")
+def test_workers_that_start_at_once_declare_the_same_queues(home: Path) -> None:
+    broker.install()
+
+    def declare(_: int) -> int:
+        with broker.make_app().connection_for_read() as connection:
+            for _ in range(DECLARATIONS):
+                connection.default_channel.queue_declare("long")
+        return DECLARATIONS
+
+    with ThreadPoolExecutor(4) as workers:
+        assert list(workers.map(declare, range(4))) == [DECLARATIONS] * 4
 
 
 @on("rabbitmq")
