@@ -92,10 +92,7 @@ MODULES = {
     "shop.web.json": ("src/shop/web/json.py was removed", "was not removed"),
     "shop.oven": ("was not removed: it exists at this commit, as src/shop/oven.py", "deprecated"),
     "shop.web": ("was not removed: it exists at this commit, as src/shop/web/page.py", "deprecated"),
-    "shop.stove": (
-        "as src/shop/stove.py; renamed from shop/stove.py to src/shop/stove.py",
-        "stove.py was removed",
-    ),
+    "shop.stove": ("; it is marked as deprecated (src/shop/stove.py:3: ", "stove.py was removed"),
     "shop.oven.bake": ("is defined in src/shop/oven.py:1; it is marked as deprecated", "removed on"),
     "shop.web.Page": ("was not removed: it is defined in src/shop/web/page.py:1", "deprecated"),
 }
